@@ -1,0 +1,206 @@
+"""Text evidence as numbered lines: exact offsets, bounded memory, nothing skipped.
+
+A line ends with LF or CR LF (UTF-16 files, known by their byte-order mark, likewise).  Only these
+end a line: U+2028, form feeds and lone CR do not, or two tools would number lines differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+BLOCK_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class LineBlock:
+    """Consecutive lines.
+
+    Args:
+        first_record: 1-based line number of ``lines[0]``.
+        lines: content without the line end; UTF-16 is turned into UTF-8, anything else is as
+            recorded.  The UTF-8 byte-order mark of a file is taken off its first line.
+        offsets, lengths: place of each line in the evidence, in bytes, without the line end.
+    """
+
+    first_record: int
+    lines: list[bytes]
+    offsets: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class OverlongLine:
+    """A line longer than the limit: its place is known, its content was not read into memory."""
+
+    record: int
+    offset: int
+    length: int
+
+
+def read_lines(
+    stream: BinaryIO, *, line_bytes: int, start_offset: int = 0, start_record: int = 1, block_bytes: int = BLOCK_BYTES
+) -> Iterator[LineBlock | OverlongLine]:
+    """Split `stream` into numbered lines.
+
+    Args:
+        stream: seekable content of the evidence.
+        line_bytes: longest line taken into memory.
+        start_offset, start_record: begin at this byte, which is the start of this line.
+        block_bytes: bytes read at once; blocks hold whole lines.
+
+    Yields:
+        :class:`LineBlock` and :class:`OverlongLine` with contiguous line numbers.  Content after
+        the last line end is a line; nothing after it is not.
+    """
+    stream.seek(0)
+    mark = stream.read(4)
+    if mark[:2] == b"\xff\xfe" and mark != b"\xff\xfe\x00\x00":
+        yield from _split(stream, 2, "utf-16-le", max(start_offset, 2), start_record, line_bytes, block_bytes)
+    elif mark[:2] == b"\xfe\xff":
+        yield from _split(stream, 2, "utf-16-be", max(start_offset, 2), start_record, line_bytes, block_bytes)
+    else:
+        begin = 3 if mark[:3] == b"\xef\xbb\xbf" else 0
+        yield from _split(stream, 1, None, max(start_offset, begin), start_record, line_bytes, block_bytes)
+
+
+def _split(
+    stream: BinaryIO, unit: int, encoding: str | None, offset: int, record: int, line_bytes: int, block_bytes: int
+) -> Iterator[LineBlock | OverlongLine]:
+    stream.seek(offset)
+    carry = b""
+    skipping = 0  # bytes of an over-long line already passed over
+    while True:
+        block = stream.read(block_bytes)
+        if not block:
+            break
+        data = carry + block if carry else block
+        ends = _ends(data, unit, encoding)
+        if ends is None:
+            if skipping or len(data) > line_bytes:
+                skipping, carry = _pass_over(data, skipping, unit)
+            else:
+                carry = data
+            continue
+        last = ends + unit
+        whole, carry = data[:ends], data[last:]
+        if skipping:
+            cut = _first_end(whole, unit, encoding)
+            if cut is None:
+                length = skipping + len(whole)
+                yield OverlongLine(record, offset, length - _trailing_cr(whole, encoding))
+                offset += length + unit
+                record += 1
+                skipping = 0
+                continue
+            length = skipping + cut
+            yield OverlongLine(record, offset, length - _trailing_cr(whole[:cut], encoding))
+            offset += length + unit
+            record += 1
+            skipping = 0
+            whole = whole[cut + unit :]
+        for item in _block(_pieces(whole, unit, encoding), record, offset, unit, encoding, line_bytes):
+            yield item
+            record = item.first_record + len(item.lines) if isinstance(item, LineBlock) else item.record + 1
+        offset += len(whole) + unit
+    if skipping:
+        yield OverlongLine(record, offset, skipping + len(carry))
+    elif carry:
+        yield from _block([carry], record, offset, unit, encoding, line_bytes)
+
+
+def _pass_over(data: bytes, skipped: int, unit: int) -> tuple[int, bytes]:
+    """Forget the content of an over-long line but keep a possible half of a line end."""
+    keep = 2 * unit + len(data) % unit
+    return skipped + len(data) - keep, data[-keep:]
+
+
+def _ends(data: bytes, unit: int, encoding: str | None) -> int | None:
+    """Position of the last line end in `data`, aligned to `unit`."""
+    if unit == 1:
+        position = data.rfind(b"\n")
+        return position if position >= 0 else None
+    newline = "\n".encode(encoding or "ascii")
+    position = data.rfind(newline)
+    while position >= 0 and position % 2:
+        position = data.rfind(newline, 0, position + 1)
+    return position if position >= 0 else None
+
+
+def _first_end(data: bytes, unit: int, encoding: str | None) -> int | None:
+    if unit == 1:
+        position = data.find(b"\n")
+        return position if position >= 0 else None
+    newline = "\n".encode(encoding or "ascii")
+    position = data.find(newline)
+    while position >= 0 and position % 2:
+        position = data.find(newline, position + 1)
+    return position if position >= 0 else None
+
+
+def _pieces(data: bytes, unit: int, encoding: str | None) -> list[bytes]:
+    if unit == 1:
+        return data.split(b"\n")
+    newline = "\n".encode(encoding or "ascii")
+    pieces, begin, position = [], 0, data.find(newline)
+    while position >= 0:
+        if position % unit == 0:
+            pieces.append(data[begin:position])
+            begin = position + unit
+        position = data.find(newline, position + 1)
+    return [*pieces, data[begin:]]
+
+
+def _trailing_cr(line: bytes, encoding: str | None) -> int:
+    end = b"\r" if encoding is None else "\r".encode(encoding)
+    return len(end) if line.endswith(end) else 0
+
+
+def _block(
+    pieces: list[bytes], record: int, offset: int, unit: int, encoding: str | None, line_bytes: int
+) -> Iterator[LineBlock | OverlongLine]:
+    raw = np.fromiter(map(len, pieces), np.int64, len(pieces))
+    offsets = np.empty(len(pieces), np.int64)
+    offsets[0] = offset
+    np.cumsum(raw[:-1] + unit, out=offsets[1:])
+    offsets[1:] += offset
+    begin = 0
+    for long_one in np.flatnonzero(raw > line_bytes).tolist():
+        if long_one > begin:
+            yield _line_block(pieces, raw, offsets, begin, long_one, record, encoding)
+        cr = _trailing_cr(pieces[long_one], encoding)
+        yield OverlongLine(record + long_one, int(offsets[long_one]), int(raw[long_one]) - cr)
+        begin = long_one + 1
+    if begin < len(pieces):
+        yield _line_block(pieces, raw, offsets, begin, len(pieces), record, encoding)
+
+
+def _line_block(
+    pieces: list[bytes],
+    raw: npt.NDArray[np.int64],
+    offsets: npt.NDArray[np.int64],
+    begin: int,
+    end: int,
+    record: int,
+    encoding: str | None,
+) -> LineBlock:
+    lines, lengths = pieces[begin:end], raw[begin:end].copy()
+    if encoding is not None:
+        cr = "\r".encode(encoding)
+        for index, line in enumerate(lines):
+            if line.endswith(cr):
+                line = line[: -len(cr)]
+                lengths[index] -= len(cr)
+            lines[index] = line.decode(encoding, "backslashreplace").encode("utf-8", "backslashreplace")
+    elif any(line.endswith(b"\r") for line in (lines[0], lines[-1], lines[len(lines) // 2])) or b"\r" in b"".join(
+        line[-1:] for line in lines
+    ):
+        for index, line in enumerate(lines):
+            if line.endswith(b"\r"):
+                lines[index] = line[:-1]
+                lengths[index] -= 1
+    return LineBlock(record + begin, lines, offsets[begin:end].copy(), lengths)

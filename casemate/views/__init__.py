@@ -1,0 +1,1 @@
+"""Views: functions from native tables to OCSF event classes, one file per source."""
