@@ -7,13 +7,17 @@ picklable specification.  Both run unchanged on DuckDB and on Spark.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import ibis
 import pyarrow as pa
 
 Kernel = Callable[[pa.RecordBatch], pa.RecordBatch]
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 
 class KernelSpec(Protocol):
@@ -24,22 +28,50 @@ class KernelSpec(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class StoredTable:
+    """One table of a case as an engine sees it: its schema and the files of its live parts."""
+
+    schema: pa.Schema
+    parts: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class StoredTables:
+    """All tables of a case at one moment."""
+
+    tables: Mapping[str, StoredTable] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> StoredTable:
+        return self.tables[name]
+
+    def filled(self) -> tuple[str, ...]:
+        """Names of the tables that have live parts, sorted."""
+        return tuple(sorted(name for name, table in self.tables.items() if table.parts))
+
+
 class Engine(Protocol):
-    """Runs analytics and kernels over the tables of one case."""
+    """Runs analytics, kernels and readers over the tables of one case."""
 
     name: str
 
-    def tables(self) -> tuple[str, ...]:
-        """Names of the native and derived tables that hold rows in this case, sorted."""
+    def use(self, stored: StoredTables) -> None:
+        """See these tables from now on (called again after each commit)."""
         ...
 
     def read(self, table: str) -> ibis.Table:
-        """A stored table as an Ibis table (unexecuted), live parts only."""
+        """A stored table as an Ibis table (unexecuted), live parts only; empty where it has none."""
         ...
 
     def map_batches(
-        self, source: str, kernel: KernelSpec, schema: pa.Schema, *, columns: Sequence[str] | None = None
-    ) -> pa.RecordBatchReader:
+        self,
+        source: str,
+        kernel: KernelSpec,
+        schema: pa.Schema,
+        *,
+        columns: Sequence[str] | None = None,
+        parts: Sequence[Path] | None = None,
+    ) -> Iterator[pa.RecordBatch]:
         """Run a kernel over the batches of a stored table.
 
         Args:
@@ -47,9 +79,32 @@ class Engine(Protocol):
             kernel: what to run; it sees text columns as ``dictionary<int32, string>``.
             schema: schema of what the kernel returns.
             columns: columns the kernel reads; all when None.
+            parts: only these of the table's live parts; all when None.
+
+        Yields:
+            What the kernel returned, batch by batch, in no particular order.
         """
         ...
 
-    def collect(self, expr: ibis.Table) -> pa.Table:
-        """Execute an Ibis expression and return its rows; time columns are UTC."""
+    def batches(self, expr: ibis.Table) -> pa.RecordBatchReader:
+        """Execute an Ibis expression and stream its rows."""
         ...
+
+    def collect(self, expr: ibis.Table) -> pa.Table:
+        """Execute an Ibis expression and return its rows; times are UTC microseconds."""
+        ...
+
+    def run(self, work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+        """Run picklable `work` on each task, wherever this engine works; results in task order.
+
+        This is how evidence is ingested: a task names the evidence and a staging folder all
+        workers can reach, its result names the parts that were written.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back processes and memory."""
+        ...
+
+
+EngineOptions = Mapping[str, Any]

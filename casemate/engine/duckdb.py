@@ -1,0 +1,99 @@
+"""The embedded engine: DuckDB for analytics, Arrow in this process for kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import ibis
+import pyarrow as pa
+from ibis.expr.schema import Schema
+
+from casemate.engine.parts import in_utc, stored_batches
+from casemate.engine.protocol import KernelSpec, Result, StoredTables, Task
+
+
+class DuckDBEngine:
+    """An :class:`~casemate.engine.protocol.Engine` inside this process.
+
+    Args:
+        workers: processes that :meth:`run` may use; 1 means this process alone.
+        memory_bytes: what DuckDB may use before it spills to `spill`.
+        spill: folder for spilled data; the system's default when None.
+    """
+
+    name = "duckdb"
+
+    def __init__(self, *, workers: int = 1, memory_bytes: int = 1 << 30, spill: Path | None = None) -> None:
+        self._workers = workers
+        self._stored = StoredTables()
+        self._connection = ibis.duckdb.connect()
+        raw = self._connection.con
+        raw.execute("SET TimeZone = 'UTC'")
+        raw.execute("SET autoinstall_known_extensions = false")
+        raw.execute("SET autoload_known_extensions = false")
+        raw.execute(f"SET memory_limit = '{memory_bytes // (1 << 20)}MiB'")
+        raw.execute("SET preserve_insertion_order = false")
+        if spill is not None:
+            escaped = str(spill).replace("'", "''")
+            raw.execute(f"SET temp_directory = '{escaped}'")
+
+    def use(self, stored: StoredTables) -> None:
+        """See these tables from now on."""
+        self._stored = stored
+
+    def read(self, table: str) -> ibis.Table:
+        """A stored table, live parts only; an empty one of its schema where it has none."""
+        stored = self._stored[table]
+        if not stored.parts:
+            return empty_table(stored.schema)
+        # an explicit list in manifest order: no globbing, and no union by name that could mix columns
+        return self._connection.read_parquet(
+            [str(part) for part in stored.parts], table_name=None, hive_partitioning=False
+        )
+
+    def map_batches(
+        self,
+        source: str,
+        kernel: KernelSpec,
+        schema: pa.Schema,
+        *,
+        columns: Sequence[str] | None = None,
+        parts: Sequence[Path] | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """Run a kernel over the batches of a stored table, in this process."""
+        stored = self._stored[source]
+        run = kernel.build()
+        for batch in stored_batches(stored.parts if parts is None else parts, stored.schema, columns):
+            result = run(batch)
+            if result.num_rows:
+                yield result
+
+    def batches(self, expr: ibis.Table) -> pa.RecordBatchReader:
+        """Execute an expression and stream its rows."""
+        return self._connection.to_pyarrow_batches(expr, chunk_size=65_536)
+
+    def collect(self, expr: ibis.Table) -> pa.Table:
+        """Execute an expression and return its rows."""
+        return in_utc(self._connection.to_pyarrow(expr))
+
+    def run(self, work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+        """Run `work` on each task, in worker processes when there is more than one worker."""
+        if self._workers <= 1:
+            yield from map(work, tasks)
+            return
+        with ProcessPoolExecutor(self._workers, mp_context=get_context("spawn")) as pool:
+            yield from pool.map(work, tasks)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.disconnect()
+
+
+def empty_table(schema: pa.Schema) -> ibis.Table:
+    """An Ibis table of `schema` without rows, on any engine."""
+    types = Schema.from_pyarrow(schema)
+    columns = {name: ibis.null(kind.copy(nullable=True)) for name, kind in types.items()}
+    return ibis.memtable({"_": [0]}).select(**columns).limit(0)

@@ -1,0 +1,159 @@
+"""The distributed engine: Ibis on Spark for analytics, ``mapInArrow`` for kernels.
+
+Workers must reach the case's folder and the evidence under the same paths (a shared file system).
+Needs ``casemate[spark]`` and a Java 17 runtime.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ibis
+import pyarrow as pa
+
+from casemate.engine.duckdb import empty_table
+from casemate.engine.parts import BATCH_ROWS, as_dictionaries, in_utc, with_schema
+from casemate.engine.protocol import KernelSpec, Result, StoredTables, Task
+from casemate.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+class SparkEngine:
+    """An :class:`~casemate.engine.protocol.Engine` on a Spark cluster.
+
+    Args:
+        master: Spark master URL; ``local-cluster[2,1,1024]`` starts two worker processes here.
+        session: an existing session to use instead (it is not stopped by :meth:`close`).
+
+    Raises:
+        MissingExtra: PySpark or Java is not installed.
+    """
+
+    name = "spark"
+
+    def __init__(self, *, master: str = "local-cluster[2,1,1024]", session: SparkSession | None = None) -> None:
+        self._owned = session is None
+        self._session = session or start_session(master)
+        self._session.conf.set("spark.sql.session.timeZone", "UTC")
+        self._session.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", str(BATCH_ROWS))
+        self._connection = ibis.pyspark.connect(self._session)
+        self._stored = StoredTables()
+        self._views = 0
+
+    def use(self, stored: StoredTables) -> None:
+        """See these tables from now on."""
+        self._stored = stored
+
+    def read(self, table: str) -> ibis.Table:
+        """A stored table, live parts only; an empty one of its schema where it has none."""
+        stored = self._stored[table]
+        if not stored.parts:
+            return empty_table(stored.schema)
+        self._views += 1
+        name = f"casemate_{table}_{self._views}"
+        self._frame(stored.parts).createOrReplaceTempView(name)
+        return self._connection.table(name)
+
+    def _frame(self, parts: Sequence[Path]) -> DataFrame:
+        return self._session.read.parquet(*[part.resolve().as_uri() for part in parts])
+
+    def map_batches(
+        self,
+        source: str,
+        kernel: KernelSpec,
+        schema: pa.Schema,
+        *,
+        columns: Sequence[str] | None = None,
+        parts: Sequence[Path] | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """Run a kernel over the batches of a stored table with ``mapInArrow``."""
+        from pyspark.sql.pandas.types import from_arrow_schema
+
+        stored = self._stored[source]
+        live = list(stored.parts if parts is None else parts)
+        if not live:
+            return
+        names = list(columns) if columns is not None else stored.schema.names
+        # mapInArrow looks columns up as paths, and native names may hold dots: pass them by position
+        frame = self._frame(live).selectExpr(*[f"`{name}` AS c{index}" for index, name in enumerate(names)])
+
+        def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            work = kernel.build()
+            for batch in batches:
+                result = work(as_dictionaries(batch.rename_columns(names)))
+                if result.num_rows:
+                    yield with_schema(result, schema)
+
+        mapped = frame.mapInArrow(run, from_arrow_schema(schema))
+        for batch in mapped.toArrow().to_batches(BATCH_ROWS):
+            yield with_schema(batch, schema)
+
+    def batches(self, expr: ibis.Table) -> pa.RecordBatchReader:
+        """Execute an expression and stream its rows."""
+        table = self.collect(expr)
+        return pa.RecordBatchReader.from_batches(table.schema, table.to_batches(BATCH_ROWS))
+
+    def collect(self, expr: ibis.Table) -> pa.Table:
+        """Execute an expression and return its rows."""
+        return in_utc(self._connection.to_pyarrow(expr))
+
+    def run(self, work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+        """Run `work` on each task on the executors; results in task order."""
+        pending = list(tasks)
+        if not pending:
+            return
+        # plain pickle of our own tasks and results between our own processes, never of evidence
+        packed = [(index, pickle.dumps(task)) for index, task in enumerate(pending)]
+        slices = self._session.sparkContext.parallelize(packed, numSlices=len(packed))
+
+        def one(item: tuple[int, bytes]) -> tuple[int, bytes]:
+            return item[0], pickle.dumps(work(pickle.loads(item[1])))  # noqa: S301
+
+        done: dict[int, Any] = {index: pickle.loads(result) for index, result in slices.map(one).collect()}  # noqa: S301
+        for index in range(len(pending)):
+            yield done[index]
+
+    def close(self) -> None:
+        """Stop the session if this engine started it."""
+        if self._owned:
+            self._session.stop()
+
+
+def start_session(master: str) -> SparkSession:
+    """A Spark session with the settings Casemate needs.
+
+    Raises:
+        MissingExtra: PySpark or Java is not installed.
+    """
+    try:
+        from pyspark.errors import PySparkRuntimeError
+        from pyspark.sql import SparkSession
+    except ImportError as error:
+        raise MissingExtra("Spark is not installed", hint="pip install 'casemate[spark]'") from error
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    builder = (
+        SparkSession.builder.master(master)
+        .appName("casemate")
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.execution.arrow.pyspark.enabled", "true")
+        .config("spark.sql.shuffle.partitions", "8")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.executorEnv.PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+        .config("spark.log.level", "ERROR")
+    )
+    try:
+        return builder.getOrCreate()
+    except PySparkRuntimeError as error:
+        raise MissingExtra("Spark could not start a Java runtime", hint="install a Java 17 runtime") from error
