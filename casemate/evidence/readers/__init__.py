@@ -1,0 +1,13 @@
+"""Every reader there is: the list is the registry.
+
+The most confident reader takes the evidence; among equals the first in this list.
+"""
+
+from __future__ import annotations
+
+from casemate.evidence.readers.base import ReaderSpec
+from casemate.evidence.readers.text import LINES_READER
+
+READERS: tuple[ReaderSpec, ...] = (
+    LINES_READER,  # the fallback for unknown text, always last
+)
