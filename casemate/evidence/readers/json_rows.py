@@ -1,0 +1,416 @@
+"""From lines of JSON to batches of native tables, a whole block of lines at a time.
+
+Every line is parsed by orjson and written again: where the bytes are the same, no key stood twice, no
+number was rewritten and nothing was replaced, for orjson keeps the last of two equal keys without a
+word.  A line that comes back different takes the exact path of :mod:`json_values`, which rejects it or
+says in a flag what was replaced.  Records with the same keys are turned into columns together, and
+each distinct text of a column is kept once, which is what makes matching on distinct values cheap.
+
+A reader says where fields go with an *arrange* function: it is called once per distinct list of keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from casemate.evidence.lines import LineBlock, OverlongLine
+from casemate.evidence.readers.base import ReadContext, Reject, Rows, Source, Tally
+from casemate.evidence.readers.dictionary_columns import REST, TIME_RAW, ReadTime, Slots, TableColumns, read_json_time
+from casemate.evidence.readers.json_framing import json_lines
+from casemate.evidence.readers.json_values import read_object
+from casemate.limits import Limits
+from casemate.schema.native import NativeTable
+
+BATCH_BYTES = 48 * 1024 * 1024
+BATCH_RECORDS = 65_536
+MOST_ARRANGEMENTS = 8_192  # distinct lists of keys remembered
+
+Keys = tuple[str, ...]
+Fields = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Where the fields of records with one list of keys go.
+
+    Args:
+        table: name of the native table.
+        targets: for each key the declared column it fills, or None: it goes into ``rest`` under its
+            own name.  No column twice.
+        times: positions of the keys that may hold the time, best first; the first that is not null
+            is read and becomes ``time_raw`` (and, where it has no column, is not repeated in ``rest``).
+        rewrite: records with these keys must be rewritten first (flattened, unwrapped); what it
+            returns is arranged by its own keys, and must hold no objects.
+    """
+
+    table: str
+    targets: tuple[str | None, ...] = ()
+    times: tuple[int, ...] = ()
+    rewrite: Callable[[Fields], Fields] | None = None
+
+
+Arrange = Callable[[Keys], Arrangement]
+
+
+def read_json(
+    source: Source,
+    context: ReadContext,
+    tables: Sequence[NativeTable],
+    arrange: Arrange,
+    *,
+    documents: bool = False,
+    envelope_keys: Sequence[str] = (),
+    read_time: ReadTime = read_json_time,
+) -> Iterator[Rows | Reject | Tally]:
+    """Read JSON evidence; a whole reader.
+
+    Args:
+        source, context: as every reader gets them.
+        tables: the native tables that `arrange` names.
+        arrange: where fields go, by the keys of a record (after flattening, dotted names).
+        documents: False: one record a line.  True: arrays of records, pretty-printed or concatenated
+            objects; the record is the exact slice of the file.
+        envelope_keys: with `documents`, keys of a top-level object whose array holds the records.
+        read_time: text of a time to microseconds and flags.
+    """
+    rows = JsonRows(tables, arrange, context.limits, read_time)
+    records = structure = 0
+    notes: list[str] = []
+    with source.open() as stream:
+        for item in json_lines(stream, context, documents=documents, envelope_keys=envelope_keys, notes=notes):
+            if isinstance(item, LineBlock):
+                blank = sum(map(_is_blank, item.lines))
+                structure += blank
+                records += len(item.lines) - blank
+                yield from rows.add(item)
+                continue
+            records += 1
+            if isinstance(item, OverlongLine):
+                reason = f"line of {item.length:,} bytes is over the limit of {context.limits.line_bytes:,}"
+                item = Reject(item.record, item.offset, item.length, reason)
+            yield item
+    yield from rows.take()
+    yield Tally(records, structure, tuple(notes))
+
+
+def _is_blank(line: bytes) -> bool:
+    return not line or (line[0] <= 32 and not line.strip())
+
+
+@dataclass
+class _Group:
+    """Records of one block with the same keys; `exact` if they took the exact path."""
+
+    indices: list[int]
+    records: list[Fields]
+
+
+class JsonRows:
+    """Turns blocks of lines into batches; see :func:`read_json`."""
+
+    def __init__(
+        self,
+        tables: Sequence[NativeTable],
+        arrange: Arrange,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        read_time: ReadTime = read_json_time,
+    ) -> None:
+        self.arrange = arrange
+        self.limits = limits
+        self._tables = {table.name: TableColumns(table, read_time) for table in tables}
+        self._arrangements: dict[Keys, Arrangement] = {}
+        self._clear()
+
+    def _clear(self) -> None:
+        self._records: list[Slots] = []
+        self._offsets: list[Slots] = []
+        self._lengths: list[Slots] = []
+        self._slots = 0
+        self._bytes = 0
+
+    def add(self, block: LineBlock) -> Iterator[Rows | Reject]:
+        """Records of a block; batches come out whenever enough is collected."""
+        groups, odd = _parse(block.lines, self.limits)
+        rejects: dict[int, str] = {}
+        exact: dict[Keys, _Group] = {}
+        flagged: list[tuple[int, tuple[str, ...]]] = []
+        for index in odd:
+            line = block.lines[index]
+            if _is_blank(line):
+                continue
+            read = read_object(line, self.limits)
+            if isinstance(read, str):
+                rejects[index] = read
+                continue
+            fields, nul = _without_nul(read.fields) if b"\\u0000" in line else (read.fields, False)
+            flags = (*read.flags, "nul_bytes") if nul else read.flags
+            if flags:
+                flagged.append((index, flags))
+            _into(exact, tuple(fields), index, fields)
+        home: dict[int, str] = {}
+        flagged_lines = {index for index, _ in flagged}
+        for keys, group, number in [(k, g, _exact_float) for k, g in exact.items()] + [
+            (k, g, _quick_float) for k, g in groups.items()
+        ]:
+            self._place(keys, group, block.lines, number, rejects, home if flagged_lines else None)
+        for index, flags in flagged:
+            if index in home:
+                self._tables[home[index]].flag(self._slots + index, flags)
+        for index in sorted(rejects):
+            yield Reject(
+                block.first_record + index, int(block.offsets[index]), int(block.lengths[index]), rejects[index]
+            )
+        size = len(block.lines)
+        self._records.append(np.arange(block.first_record, block.first_record + size, dtype=np.int64))
+        self._offsets.append(block.offsets)
+        self._lengths.append(block.lengths)
+        self._slots += size
+        self._bytes += int(block.lengths.sum())
+        if self._slots >= BATCH_RECORDS or self._bytes >= BATCH_BYTES:
+            yield from self.take()
+
+    def take(self) -> Iterator[Rows]:
+        """What is collected, one batch per table."""
+        if self._slots:
+            places = (np.concatenate(self._records), np.concatenate(self._offsets), np.concatenate(self._lengths))
+            for columns in self._tables.values():
+                rows = columns.take(*places)
+                if rows is not None:
+                    yield rows
+        self._clear()
+
+    def _place(
+        self,
+        keys: Keys,
+        group: _Group,
+        lines: Sequence[bytes],
+        number: Callable[[float], str],
+        rejects: dict[int, str],
+        home: dict[int, str] | None,
+    ) -> None:
+        """Put the records of one group into their table's columns, rewriting and regrouping if needed."""
+        arrangement = self._arrangement(keys)
+        columns = list(zip(*map(dict.values, group.records), strict=True)) if arrangement.rewrite is None else []
+        kinds = [set(map(type, column)) for column in columns]
+        containers = any(dict in kind or list in kind for kind in kinds)
+        if containers or arrangement.rewrite is not None:
+            nested = arrangement.rewrite is not None or any(dict in kind for kind in kinds)
+            group = self._checked(group, lines, rejects)
+            if nested:
+                rewrite = arrangement.rewrite or flatten
+                regrouped: dict[Keys, _Group] = {}
+                for index, record in zip(group.indices, group.records, strict=True):
+                    fields = rewrite(record)
+                    if len(fields) > self.limits.fields_per_record:
+                        rejects[index] = f"more than {self.limits.fields_per_record} fields"
+                    else:
+                        _into(regrouped, tuple(fields), index, fields)
+                for flat_keys, flat_group in regrouped.items():
+                    self._fill(flat_keys, flat_group, number, home)
+                return
+            self._fill(keys, group, number, home)
+            return
+        if len(keys) > self.limits.fields_per_record:
+            rejects.update(dict.fromkeys(group.indices, f"more than {self.limits.fields_per_record} fields"))
+            return
+        self._fill(keys, group, number, home, columns, kinds)
+
+    def _checked(self, group: _Group, lines: Sequence[bytes], rejects: dict[int, str]) -> _Group:
+        """The records that are not nested too deep."""
+        kept = _Group([], [])
+        for index, record in zip(group.indices, group.records, strict=True):
+            line = lines[index]
+            if line.count(b"{") + line.count(b"[") > self.limits.json_depth:
+                read = read_object(line, self.limits)
+                if isinstance(read, str):
+                    rejects[index] = read
+                    continue
+            kept.indices.append(index)
+            kept.records.append(record)
+        return kept
+
+    def _fill(
+        self,
+        keys: Keys,
+        group: _Group,
+        number: Callable[[float], str],
+        home: dict[int, str] | None,
+        columns: list[tuple[Any, ...]] | None = None,
+        kinds: list[set[type]] | None = None,
+    ) -> None:
+        if not group.records:
+            return
+        if columns is None or kinds is None:
+            columns = list(zip(*map(dict.values, group.records), strict=True))
+            kinds = [set(map(type, column)) for column in columns]
+        arrangement = self._arrangement(keys)
+        table = self._tables[arrangement.table]
+        slots = np.array(group.indices, np.int64) + self._slots
+        table.keep(slots)
+        if home is not None:
+            home.update(dict.fromkeys(group.indices, arrangement.table))
+        time = next((place for place in arrangement.times if kinds[place] != _ONLY_NULL), None)
+        rest: list[int] = []
+        for place, target in enumerate(arrangement.targets):
+            if target is not None:
+                if kinds[place] != _ONLY_NULL:
+                    table.fill(target, slots, _texts(columns[place], kinds[place], number))
+            elif place != time:
+                rest.append(place)
+        if time is not None:
+            table.fill(TIME_RAW, slots, _first_texts(columns, kinds, arrangement.times, number))
+        if rest:
+            table.fill(REST, slots, _rest([keys[p] for p in rest], [columns[p] for p in rest], number))
+
+    def _arrangement(self, keys: Keys) -> Arrangement:
+        arrangement = self._arrangements.get(keys)
+        if arrangement is None:
+            if len(self._arrangements) >= MOST_ARRANGEMENTS:
+                self._arrangements.clear()
+            arrangement = self._arrangements[keys] = self.arrange(keys)
+        return arrangement
+
+
+_ONLY_NULL = {type(None)}
+
+
+def _parse(lines: Sequence[bytes], limits: Limits) -> tuple[dict[Keys, _Group], list[int]]:
+    """Records grouped by their keys, and the lines that need the exact path (or are blank)."""
+    loads, dumps, error = orjson.loads, orjson.dumps, orjson.JSONDecodeError
+    groups: dict[Keys, _Group] = {}
+    odd: list[int] = []
+    for index, line in enumerate(lines):
+        try:
+            record = loads(line)
+        except error:
+            odd.append(index)
+            continue
+        if type(record) is not dict or dumps(record) != line or b"\\u0000" in line:
+            odd.append(index)
+            continue
+        keys = tuple(record)
+        group = groups.get(keys)
+        if group is None:
+            group = groups[keys] = _Group([], [])
+        group.indices.append(index)
+        group.records.append(record)
+    return groups, odd
+
+
+def _into(groups: dict[Keys, _Group], keys: Keys, index: int, record: Fields) -> None:
+    group = groups.get(keys)
+    if group is None:
+        group = groups[keys] = _Group([], [])
+    group.indices.append(index)
+    group.records.append(record)
+
+
+def flatten(record: Mapping[str, Any], prefix: str = "") -> Fields:
+    """Objects inside objects as dotted names; arrays and empty objects stay values.
+
+    Two paths with one name (``{"a": {"b": 1}, "a.b": 2}``) become an array of both values.
+    """
+    flat: Fields = {}
+    _flatten_into(flat, record, prefix)
+    return flat
+
+
+def _flatten_into(flat: Fields, record: Mapping[str, Any], prefix: str) -> None:
+    for key, value in record.items():
+        name = prefix + key
+        if type(value) is dict and value:
+            _flatten_into(flat, value, name + ".")
+        elif name in flat:
+            flat[name] = [flat[name], value]
+        else:
+            flat[name] = value
+
+
+# ---- values as text
+
+
+def _quick_float(value: float) -> str:
+    return orjson.dumps(value).decode()  # the recorded text: the line was written again and was the same
+
+
+_exact_float = repr  # json_values keeps as floats only numbers that Python writes as recorded
+
+
+def _text(value: Any, number: Callable[[float], str]) -> str | None:
+    if value is None or type(value) is str:
+        return value
+    if value is True:
+        return "true"
+    if value is False:
+        return "false"
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, list):
+        if not any(isinstance(item, (list, dict)) for item in value):
+            return "\n".join("" if item is None else _text(item, number) or "" for item in value)
+        return orjson.dumps(value).decode()
+    if isinstance(value, dict):
+        return orjson.dumps(value).decode()
+    return str(value)
+
+
+def _texts(values: tuple[Any, ...], kinds: set[type], number: Callable[[float], str]) -> Iterable[str | None]:
+    if kinds <= _TEXT_OR_NULL:
+        return values
+    if kinds == {int}:
+        return map(str, values)
+    return [_text(value, number) for value in values]
+
+
+_TEXT_OR_NULL = {str, type(None)}
+
+
+def _first_texts(
+    columns: list[tuple[Any, ...]], kinds: list[set[type]], places: tuple[int, ...], number: Callable[[float], str]
+) -> Iterable[str | None]:
+    """The first value that is not null, by row."""
+    best, *others = [place for place in places if kinds[place] != _ONLY_NULL]
+    texts = _texts(columns[best], kinds[best], number)
+    if type(None) not in kinds[best] or not others:
+        return texts
+    rows = list(zip(texts, *(_texts(columns[place], kinds[place], number) for place in others), strict=True))
+    return [next((text for text in row if text is not None), None) for row in rows]
+
+
+def _rest(names: list[str], columns: list[tuple[Any, ...]], number: Callable[[float], str]) -> list[str | None]:
+    """The ``rest`` of each row: a JSON object; numbers and booleans as text, arrays as they are."""
+    dumps = orjson.dumps
+    ready: list[Iterable[Any]] = []
+    nulls = False
+    for column in columns:
+        kinds = set(map(type, column))
+        nulls = nulls or type(None) in kinds
+        if not kinds <= _KEPT_IN_REST:
+            column = tuple(value if type(value) in _KEPT_IN_REST else _text(value, number) for value in column)
+        ready.append(column)
+    rows = zip(*ready, strict=True)
+    if not nulls:
+        return [dumps(dict(zip(names, row, strict=True))).decode() for row in rows]
+    some = ({name: value for name, value in zip(names, row, strict=True) if value is not None} for row in rows)
+    return [dumps(fields).decode() if fields else None for fields in some]
+
+
+_KEPT_IN_REST = {str, list, dict, type(None)}
+
+
+def _without_nul(value: Any) -> tuple[Any, bool]:
+    """NUL characters in names and texts as ``\\x00``; whether there were any."""
+    if isinstance(value, str):
+        return (value.replace("\x00", "\\x00"), True) if "\x00" in value else (value, False)
+    if isinstance(value, list):
+        items = [_without_nul(item) for item in value]
+        return [item for item, _ in items], any(had for _, had in items)
+    if isinstance(value, dict):
+        pairs = [(_without_nul(name), _without_nul(item)) for name, item in value.items()]
+        return {name: item for (name, _), (item, _) in pairs}, any(had or too for (_, had), (_, too) in pairs)
+    return value, False
