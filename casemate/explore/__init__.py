@@ -1,0 +1,1 @@
+"""Answering questions about a case: one hardened SELECT at a time."""

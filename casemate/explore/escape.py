@@ -1,0 +1,32 @@
+"""Hostile text made safe to show in a terminal.
+
+Text from evidence may hold escape sequences, line breaks, bidirectional controls that reorder what
+is read (https://trojansource.codes), zero-width characters and markup of the display library.  Each
+such character is written as its code, so it is seen and does nothing.  Markup is not interpreted
+because everything is put into :class:`rich.text.Text`, never into a markup string.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Cc control, Cf format (bidi, zero width), Cs surrogate, Co private, Cn unassigned, Zl/Zp line separators.
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def visible(text: str, width: int | None = None) -> str:
+    """`text` with every character that is not plainly visible written as its code, cut to `width`."""
+    shown = "".join(_shown(character) for character in (text if width is None else text[: 4 * width]))
+    if width is not None and len(shown) > width:
+        return shown[: max(width - 1, 0)] + "…"
+    return shown
+
+
+def _shown(character: str) -> str:
+    category = unicodedata.category(character)
+    if category.startswith("M"):  # combining marks stack over neighbouring lines
+        return f"\\u{ord(character):04x}"
+    if category not in _HIDDEN:
+        return " " if category == "Zs" else character
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -1,0 +1,299 @@
+"""The summary of a case: gathered by measures, given as JSON (a stable contract) and to the terminal.
+
+``gather`` asks the tables, :class:`SummaryInput` is plain data, ``summary`` turns it into the
+contract of ``casemate show summary --json`` (``docs/schemas/summary.schema.json``).  What is not
+built yet is ``None`` there, never an empty list, because an empty list would say *looked and found none*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import ibis
+
+from casemate.detect.coverage import SourceCoverage, coverage, largest_blind_spot, observed, sources
+from casemate.detect.measures import MEASURES as FINDING_MEASURES
+from casemate.engine.measures import Collect, Measure, Tables, Value, values
+from casemate.evidence.measures import MEASURES as EVIDENCE_MEASURES
+from casemate.explore.signal import ranked
+from casemate.incident.attempts import DEFAULT_GAP_SECONDS, REPORTED_GAP_MINUTES, definition
+from casemate.incident.measures import MEASURES as ATTEMPT_MEASURES
+from casemate.schema.attempts import INTENTS
+from casemate.schema.findings import OUTCOMES, SEVERITIES, VECTORS
+
+MEASURES: tuple[Measure, ...] = (*EVIDENCE_MEASURES, *FINDING_MEASURES, *ATTEMPT_MEASURES)
+"""Every measure a summary shows."""
+
+TOP = 20
+"""Sources and targets kept in the summary; the terminal shows fewer."""
+BUCKETS = 60
+"""Columns of the timeline."""
+COVERAGE_ROWS = 200
+"""Log sources listed in the JSON; their number is always given."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One source or target by signal; the definition stands in :mod:`casemate.explore.signal`."""
+
+    kind: str
+    value: str
+    signal: int
+    succeeded: int
+    rules: int
+    findings: int
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """The finding to look at first; `record` is ``evidence:record``."""
+
+    finding: str
+    title: str
+    severity: str
+    outcome: str
+    time: datetime | None
+    source: str | None
+    record: str | None
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Attempts of one intent and outcome: how many, and from when to when (UTC)."""
+
+    intent: str
+    outcome: str
+    attempts: int
+    started: datetime | None
+    ended: datetime | None
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Records and findings in equal steps from `start` (UTC)."""
+
+    start: datetime
+    step: timedelta
+    records: tuple[int, ...]
+    findings: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What only the caller knows.
+
+    Args:
+        run: id of the run.
+        case: path of the case as the user wrote it, for the commands shown.
+        verified: whether custody was verified (None: not asked).
+        gap_seconds: the case's gap between attempts.
+        own_networks: one sentence on which addresses counted as the own ones, and whether it was inferred.
+        rules: rules that could run; unusable_rules: those that could not.
+        notes: what the run has to say (limits reached, sources unread).
+        suppressed: findings taken out by tuning.
+    """
+
+    run: str
+    case: str
+    verified: bool | None = None
+    gap_seconds: int = DEFAULT_GAP_SECONDS
+    own_networks: str | None = None
+    rules: int | None = None
+    unusable_rules: int | None = None
+    notes: tuple[str, ...] = ()
+    suppressed: int = 0
+
+
+@dataclass(frozen=True)
+class SummaryInput:
+    """Everything a summary shows, as plain values.  `measured` holds each measure by name."""
+
+    facts: RunFacts
+    measured: Mapping[str, Value]
+    reach: tuple[Reach, ...] = ()
+    top_sources: tuple[Ranked, ...] = ()
+    top_targets: tuple[Ranked, ...] = ()
+    first_look: FirstLook | None = None
+    coverage: tuple[SourceCoverage, ...] = ()
+    timeline: Timeline | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def number(self, name: str) -> int:
+        """One measured number; 0 where the case has no such table."""
+        found = self.measured.get(name)
+        return found if isinstance(found, int) else 0
+
+    def numbers(self, name: str) -> dict[str, int]:
+        """Measured numbers per label."""
+        found = self.measured.get(name)
+        return found if isinstance(found, dict) else {}
+
+
+def gather(tables: Tables, native: Mapping[str, ibis.Table], collect: Collect, facts: RunFacts) -> SummaryInput:
+    """Ask the case's tables for everything the summary shows.
+
+    Args:
+        tables: ``evidence``, ``registrations``, ``findings``, ``finding_records``, ``attempts``.
+        native: native tables that hold rows.
+        collect: executes an Ibis expression, times as UTC.
+        facts: what only the caller knows.
+    """
+    measured = values(MEASURES, tables, collect)
+    seen = observed(native)
+    found = sources(collect(coverage(seen))) if seen is not None else ()
+    has_findings = "findings" in tables and bool(measured.get("findings.total"))
+    return SummaryInput(
+        facts=facts,
+        measured=measured,
+        reach=_reach(tables, collect),
+        top_sources=_ranked(tables["findings"], "source", collect) if has_findings else (),
+        top_targets=_ranked(tables["findings"], "target", collect) if has_findings else (),
+        first_look=_first_look(tables, collect) if has_findings else None,
+        coverage=found,
+        timeline=_timeline(tables.get("findings"), seen, found, collect),
+    )
+
+
+def summary(given: SummaryInput) -> dict[str, Any]:
+    """The contract of ``casemate show summary --json``.  Times are UTC, ISO 8601."""
+    blind = largest_blind_spot(given.coverage)
+    return {
+        "run": given.facts.run,
+        "evidence": {name: given.number(f"evidence.{name}") for name in ("files", "records", "kept", "rejected")},
+        "findings": given.number("findings.total"),
+        "suppressed": given.facts.suppressed,
+        "attempts": {
+            "total": given.number("attempts.total"),
+            "by_intent": _complete(given.numbers("attempts.by_intent"), INTENTS),
+            "by_outcome": _complete(given.numbers("attempts.by_outcome"), OUTCOMES),
+            "by_vector": _complete(given.numbers("attempts.by_vector"), tuple(VECTORS)),
+            "definition": definition(given.facts.gap_seconds),
+            "at_gap": _complete(
+                given.numbers("attempts.at_gap"), tuple(str(minutes) for minutes in REPORTED_GAP_MINUTES)
+            ),
+            "sources": given.number("attempts.sources"),
+            "top_sources": [_ranked_json(row) for row in given.top_sources],
+            "top_targets": [_ranked_json(row) for row in given.top_targets],
+        },
+        "campaigns": None,
+        "origins": None,
+        "assets": None,
+        "coverage": {
+            "sources": [_source_json(source) for source in given.coverage[:COVERAGE_ROWS]],
+            "source_count": len(given.coverage),
+            "largest_blind_spot": _source_json(blind) if blind else None,
+            "own_networks": given.facts.own_networks,
+            "rules": given.facts.rules,
+            "unusable_rules": given.facts.unusable_rules,
+            "notes": list(given.facts.notes),
+        },
+        "judgement": None,
+        "signatures": None,
+    }
+
+
+def text_time(time: datetime | None) -> str | None:
+    """UTC, ISO 8601 with ``Z``; microseconds only where there are some."""
+    if time is None:
+        return None
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def _complete(counted: Mapping[str, int], names: tuple[str, ...]) -> dict[str, int]:
+    others = {name: number for name, number in counted.items() if name not in names}
+    return {**{name: counted.get(name, 0) for name in names}, **others}
+
+
+def _ranked_json(row: Ranked) -> dict[str, Any]:
+    return {
+        "kind": row.kind,
+        "value": row.value,
+        "signal": row.signal,
+        "succeeded": row.succeeded,
+        "rules": row.rules,
+        "findings": row.findings,
+    }
+
+
+def _source_json(source: SourceCoverage) -> dict[str, Any]:
+    return {
+        "table": source.table,
+        "host": source.host,
+        "records": source.records,
+        "undated": source.undated,
+        "first": text_time(source.first),
+        "last": text_time(source.last),
+        "longest_silence_seconds": source.longest_silence_seconds,
+        "silence_from": text_time(source.silence_from),
+        "silence_to": text_time(source.silence_to),
+    }
+
+
+def _reach(tables: Tables, collect: Collect) -> tuple[Reach, ...]:
+    if "attempts" not in tables:
+        return ()
+    table = tables["attempts"]
+    grouped = table.group_by(["intent", "outcome"]).agg(
+        attempts=table.count(), started=table.started.min(), ended=table.ended.max()
+    )
+    rows = [Reach(**row) for row in collect(grouped).to_pylist()]
+    return tuple(sorted(rows, key=lambda row: (row.intent, row.outcome)))
+
+
+def _ranked(findings: ibis.Table, end: str, collect: Collect) -> tuple[Ranked, ...]:
+    return tuple(Ranked(**row) for row in collect(ranked(findings, end).limit(TOP)).to_pylist())
+
+
+def _first_look(tables: Tables, collect: Collect) -> FirstLook | None:
+    findings = tables["findings"]
+    severity = ibis.cases(*((findings.severity == name, rank) for rank, name in enumerate(SEVERITIES)), else_=0)
+    order = [
+        ibis.desc((findings.outcome == "succeeded").cast("int64") + severity.cast("int64")),
+        ibis.desc(severity),
+        findings.time,
+        findings.id,
+    ]
+    rows = collect(
+        findings.order_by(order)
+        .limit(1)
+        .select("id", "title", "severity", "outcome", "time", who=lambda table: table.source["value"])
+    ).to_pylist()
+    if not rows:
+        return None
+    [row] = rows
+    record = None
+    if "finding_records" in tables:
+        held = tables["finding_records"]
+        held = held.filter(held.finding == row["id"]).order_by(["evidence", "record"]).limit(1)
+        record = next((f"{one['evidence']}:{one['record']}" for one in collect(held).to_pylist()), None)
+    return FirstLook(row["id"], row["title"], row["severity"], row["outcome"], row["time"], row["who"], record)
+
+
+def _timeline(
+    findings: ibis.Table | None, seen: ibis.Table | None, found: tuple[SourceCoverage, ...], collect: Collect
+) -> Timeline | None:
+    firsts = [source.first for source in found if source.first]
+    lasts = [source.last for source in found if source.last]
+    if seen is None or not firsts or not lasts:
+        return None
+    start = min(firsts)
+    microseconds = (max(lasts) - start) // timedelta(microseconds=1)
+    width = microseconds // BUCKETS + 1
+    return Timeline(
+        start=start,
+        step=timedelta(microseconds=width),
+        records=_histogram(seen, start, width, collect),
+        findings=_histogram(findings, start, width, collect) if findings is not None else (0,) * BUCKETS,
+    )
+
+
+def _histogram(table: ibis.Table, start: datetime, width: int, collect: Collect) -> tuple[int, ...]:
+    origin = ibis.literal(start, type="timestamp('UTC', 6)")
+    placed = table.filter(table.time.notnull())
+    placed = placed.select(bucket=(placed.time.delta(origin, unit="microsecond") // width).cast("int64"))
+    counted = collect(placed.group_by("bucket").agg(number=placed.count())).to_pylist()
+    by_bucket = {row["bucket"]: row["number"] for row in counted}
+    return tuple(int(by_bucket.get(bucket, 0)) for bucket in range(BUCKETS))

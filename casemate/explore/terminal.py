@@ -1,0 +1,283 @@
+"""What a person sees: at most 40 lines of 80 columns, always in the same order.
+
+1 the answer; 2 what was read and the largest blind spot; 3 findings; 4 attempts with their
+definition; 5 sources and targets by signal; 6 the timeline; 7 what to look at first; 8 the run.
+Text from evidence passes :func:`casemate.explore.escape.visible`.
+"""
+
+from __future__ import annotations
+
+import io
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
+
+from casemate.detect.coverage import SourceCoverage, largest_blind_spot
+from casemate.explore.escape import visible
+from casemate.explore.summary import Ranked, SummaryInput, Timeline
+from casemate.incident.attempts import definition
+from casemate.incident.intents import RANKED_INTENTS
+from casemate.schema.attempts import INTENTS
+from casemate.schema.findings import OUTCOMES, SEVERITIES, VECTORS
+
+WIDTH = 80
+MOST_LINES = 40
+SHOWN_TOP = 4
+SPARKS = "▁▂▃▄▅▆▇█"
+QUIET, SILENT = "·", "░"
+SEVERITY_STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "informational": "dim"}
+
+
+def summary_lines(given: SummaryInput) -> list[Text]:
+    """The summary as lines of at most :data:`WIDTH` cells, at most :data:`MOST_LINES` of them."""
+    lines = [
+        *_wrapped(answer(given), "bold", 3),
+        *_read(given),
+        *_findings(given),
+        *_attempts(given),
+        *_top("sources by signal", given.top_sources),
+        *_top("targets by signal", given.top_targets),
+        *_timeline(given.timeline),
+        *_first(given),
+        _run(given),
+    ]
+    return [_cut(line) for line in lines][:MOST_LINES]
+
+
+def render(given: SummaryInput, *, colour: bool = False) -> str:
+    """The summary as text; `colour` adds ANSI styles."""
+    stream = io.StringIO()
+    console = Console(
+        file=stream, width=WIDTH, force_terminal=colour, no_color=not colour, highlight=False, emoji=False, markup=False
+    )
+    for line in summary_lines(given):
+        console.print(line, overflow="crop", no_wrap=True)
+    return stream.getvalue()
+
+
+def answer(given: SummaryInput) -> str:
+    """One sentence: what happened, since when, how far it got, and what it is worth if nothing was found."""
+    records, total = given.number("evidence.records"), given.number("attempts.total")
+    if not records:
+        return "Nothing was read, so nothing can be said."
+    if not given.number("findings.total"):
+        return _nothing_found(given)
+    started = min((row.started for row in given.reach if row.started), default=None)
+    since = f" since {_day(started)}" if started else ""
+    sources = given.number("attempts.sources")
+    opening = f"{total:,} {_plural('attempt', total)} from {sources:,} known {_plural('source', sources)}{since}"
+    done = [row for row in given.reach if row.outcome == "succeeded"]
+    if not done:
+        most = max(given.reach, key=lambda row: (row.attempts, row.intent), default=None)
+        mostly = f", mostly {_words(most.intent)}" if most and most.intent != "unspecified" else ""
+        unknown = sum(row.attempts for row in given.reach if row.outcome == "unknown")
+        return f"{opening}{mostly}; none is seen to have succeeded, {unknown:,} ended unknown."
+    number = sum(row.attempts for row in done)
+    furthest = min(done, key=lambda row: RANKED_INTENTS.index(row.intent) if row.intent in RANKED_INTENTS else 99)
+    first = min((row.started for row in done if row.started), default=None)
+    when = f", the first on {_minute(first)}" if first else ""
+    return f"{opening}; {number:,} succeeded{when}; furthest: {_words(furthest.intent)}."
+
+
+def _nothing_found(given: SummaryInput) -> str:
+    rules = given.facts.rules
+    with_rules = f"{rules:,} rules that apply" if rules is not None else "the rules that apply"
+    return (
+        f"Nothing was found in {given.number('evidence.kept'):,} records of {len(given.coverage):,} log sources with "
+        f"{with_rules}. This speaks only for what these logs record; see the blind spot below."
+    )
+
+
+def _read(given: SummaryInput) -> list[Text]:
+    number = given.number
+    rejected = number("evidence.rejected")
+    line = Text("read      ", style="dim")
+    line.append(
+        f"{number('evidence.files'):,} files, {number('evidence.records'):,} records = "
+        f"{number('evidence.kept'):,} kept + {rejected:,} rejected",
+        style="yellow" if rejected else "",
+    )
+    lines = [line, _labelled("blind spot", blind_spot(given.coverage))]
+    if given.facts.own_networks:
+        lines.append(_labelled("own", given.facts.own_networks))
+    for note in given.facts.notes[:2]:
+        lines.append(_labelled("note", note))
+    return lines
+
+
+def blind_spot(found: Sequence[SourceCoverage]) -> str:
+    """The largest silence in words, or what its absence means."""
+    blind = largest_blind_spot(tuple(found))
+    if blind is None:
+        firsts = [source.first for source in found if source.first]
+        if not firsts:
+            return "no record has a time, so gaps cannot be seen"
+        lasts = [source.last for source in found if source.last]
+        return f"no silence of an hour or more; nothing before {_minute(min(firsts))} or after {_minute(max(lasts))}"
+    name = f"{blind.table} of {blind.host}" if blind.host else blind.table
+    length = _length(timedelta(seconds=blind.longest_silence_seconds))
+    others = sum(1 for source in found if source.longest_silence_seconds >= 3600) - 1
+    more = f" (+{others:,} more)" if others else ""
+    return f"{name} silent {length} from {_minute(blind.silence_from)}{more}"
+
+
+def _findings(given: SummaryInput) -> list[Text]:
+    totals, unique = given.numbers("findings.by_severity"), given.numbers("findings.unique_by_severity")
+    line = Text("findings  ", style="dim")
+    line.append(f"{given.number('findings.total'):,}", style="bold")
+    if totals:
+        line.append(" (of different rules): ")
+    parts = [name for name in reversed(SEVERITIES) if totals.get(name)]
+    for position, name in enumerate(parts):
+        short = "info" if name == "informational" else name
+        line.append(f"{short} {totals[name]:,} ({unique.get(name, 0):,})", style=SEVERITY_STYLES[name])
+        line.append(", " if position + 1 < len(parts) else "")
+    if given.facts.suppressed:
+        line.append(f"; {given.facts.suppressed:,} suppressed", style="dim")
+    return _folded(line)
+
+
+def _attempts(given: SummaryInput) -> list[Text]:
+    gaps = given.numbers("attempts.at_gap")
+    line = Text("attempts  ", style="dim")
+    line.append(f"{given.number('attempts.total'):,}", style="bold")
+    line.append(" at 10/30/120 min: " + " / ".join(f"{gaps.get(gap, 0):,}" for gap in ("10", "30", "120")))
+    return [
+        line,
+        *_wrapped("= " + definition(given.facts.gap_seconds), "dim", 2, indent=10),
+        *_counted("intent", given.numbers("attempts.by_intent"), INTENTS),
+        *_counted("vector", given.numbers("attempts.by_vector"), tuple(VECTORS)),
+        *_counted("outcome", given.numbers("attempts.by_outcome"), OUTCOMES),
+    ]
+
+
+def _counted(label: str, counted: dict[str, int], names: Sequence[str]) -> list[Text]:
+    line = Text(f"  {label:<8}", style="dim")
+    parts = [f"{_words(name)} {counted[name]:,}" for name in names if counted.get(name)]
+    line.append(", ".join(parts) or "none", style="")
+    return _folded(line)
+
+
+def _top(label: str, rows: Sequence[Ranked]) -> list[Text]:
+    if not rows:
+        return []
+    lines = [Text(f"{label}", style="dim")]
+    for row in rows[:SHOWN_TOP]:
+        line = Text("  ")
+        line.append(_pad(visible(row.value, 40), 42), style="bold" if row.succeeded else "")
+        line.append(f"signal {row.signal:>3}  {row.rules} {_plural('rule', row.rules)}, {row.findings:,} findings")
+        if row.succeeded:
+            line.append(f", {row.succeeded:,} ok", style="red")
+        lines.append(line)
+    return lines
+
+
+def _timeline(timeline: Timeline | None) -> list[Text]:
+    if timeline is None:
+        return [_labelled("timeline", "no record has a time")]
+    highest = max(timeline.findings, default=0)
+    drawn = "".join(
+        _spark(found, highest) if found else (QUIET if records else SILENT)
+        for records, found in zip(timeline.records, timeline.findings, strict=True)
+    )
+    end = timeline.start + timeline.step * len(timeline.records)
+    line = Text("timeline  ", style="dim")
+    line.append(drawn)
+    legend = f"{_minute(timeline.start)} to {_minute(end)}, {QUIET} no finding, {SILENT} no record"
+    return [line, Text(" " * 10 + legend, style="dim")]
+
+
+def _spark(number: int, highest: int) -> str:
+    # Square root: one finding among thousands stays visible beside the busiest hour.
+    level = round((number / highest) ** 0.5 * (len(SPARKS) - 1))
+    return SPARKS[max(0, min(level, len(SPARKS) - 1))]
+
+
+def _first(given: SummaryInput) -> list[Text]:
+    look = given.first_look
+    case = shlex.quote(visible(given.facts.case))
+    if look is None:
+        return [Text("look at   ", style="dim").append(f"casemate show coverage --case {case}")]
+    who = f" by {look.source}" if look.source else ""
+    said = f"{look.severity}, {look.outcome}: {look.title}{who}{', ' + _minute(look.time) if look.time else ''}"
+    lines = [
+        Text("look at   ", style="dim").append(visible(said, WIDTH - 10), style=SEVERITY_STYLES.get(look.severity, "")),
+        Text(" " * 10).append(f"casemate show findings --case {case} --severity {look.severity}", style="green"),
+    ]
+    if look.record:
+        evidence, _, number = look.record.rpartition(":")
+        lines.append(Text(" " * 10).append(f"casemate record {evidence[:16]}:{number} --case {case}", style="green"))
+    return lines
+
+
+def _run(given: SummaryInput) -> Text:
+    state = {True: "verified", False: "NOT verified: casemate custody verify says why", None: "not verified yet"}
+    line = Text("run       ", style="dim").append(visible(given.facts.run, 40))
+    return line.append(f", {state[given.facts.verified]}", style="red" if given.facts.verified is False else "dim")
+
+
+def _labelled(label: str, text: str) -> Text:
+    return Text(f"{label:<10}", style="dim").append(" " if len(label) >= 10 else "").append(visible(text, WIDTH - 11))
+
+
+def _wrapped(text: str, style: str, most: int, indent: int = 0) -> list[Text]:
+    """`text` in at most `most` lines of :data:`WIDTH` cells."""
+    words, lines, current = visible(text).split(" "), [], ""
+    for word in words:
+        if current and cell_len(current) + 1 + cell_len(word) > WIDTH - indent:
+            lines.append(current)
+            current = word
+        else:
+            current = f"{current} {word}" if current else word
+    lines.append(current)
+    return [Text(" " * indent + line, style=style) for line in lines[:most]]
+
+
+def _folded(line: Text) -> list[Text]:
+    """A line broken at its commas into lines of :data:`WIDTH` cells, styles kept."""
+    if cell_len(line.plain) <= WIDTH:
+        return [line]
+    cut = line.plain.rfind(", ", 0, WIDTH - 1)
+    if cut < 0:
+        return [line]
+    rest = Text(" " * 10).append_text(line[cut + 2 :])
+    return [line[: cut + 1], *_folded(rest)]
+
+
+def _cut(line: Text) -> Text:
+    if cell_len(line.plain) <= WIDTH:
+        return line
+    line = line.copy()
+    line.truncate(WIDTH, overflow="ellipsis")
+    return line
+
+
+def _pad(text: str, width: int) -> str:
+    return set_cell_size(text, width)
+
+
+def _words(name: str) -> str:
+    return visible(name.replace("_", " "))
+
+
+def _plural(word: str, number: int) -> str:
+    return word if number == 1 else word + "s"
+
+
+def _day(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%d")
+
+
+def _minute(time: datetime | None) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%MZ") if time else "?"
+
+
+def _length(length: timedelta) -> str:
+    days, seconds = length.days, length.seconds
+    if days:
+        return f"{days:,} d {seconds // 3600} h"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
