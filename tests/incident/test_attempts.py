@@ -131,7 +131,12 @@ shapes = st.builds(
     length=st.one_of(st.none(), st.integers(0, 90)),
     source=st.sampled_from([("address", "192.0.2.1"), ("network", "192.0.2.0/24"), None]),
     target=st.sampled_from(
-        [("address", "10.0.0.5", "22/tcp"), ("address", "10.0.0.5", None), ("own_network", "own network", "22/tcp"), None]
+        [
+            ("address", "10.0.0.5", "22/tcp"),
+            ("address", "10.0.0.5", None),
+            ("own_network", "own network", "22/tcp"),
+            None,
+        ]
     ),
     vector=st.sampled_from(["network", "credential"]),
     outcome=st.sampled_from(OUTCOMES),

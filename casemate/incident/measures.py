@@ -1,0 +1,70 @@
+"""Measures of attempts."""
+
+from __future__ import annotations
+
+from casemate.engine.measures import Measure
+from casemate.incident.attempts import beginnings, keyed
+
+MEASURES: tuple[Measure, ...] = (
+    Measure(
+        "attempts.total", 1, "attempts", "attempts at the case's gap", ("attempts",), lambda tables: tables["attempts"]
+    ),
+    Measure(
+        "attempts.by_intent",
+        1,
+        "attempts by intent",
+        "attempts, by the furthest intent of their findings",
+        ("attempts",),
+        lambda tables: tables["attempts"],
+        by="intent",
+    ),
+    Measure(
+        "attempts.by_outcome",
+        1,
+        "attempts by outcome",
+        "attempts, by outcome (succeeded before failed before blocked before unknown)",
+        ("attempts",),
+        lambda tables: tables["attempts"],
+        by="outcome",
+    ),
+    Measure(
+        "attempts.by_vector",
+        1,
+        "attempts by vector",
+        "attempts, by vector",
+        ("attempts",),
+        lambda tables: tables["attempts"],
+        by="vector",
+    ),
+    Measure(
+        "attempts.at_gap",
+        1,
+        "attempts at other gaps",
+        "findings that begin an attempt if the gap were 10, 30 or 120 minutes",
+        ("findings",),
+        lambda tables: beginnings(tables["findings"]),
+        by="label",
+    ),
+    Measure(
+        "attempts.sources",
+        1,
+        "sources of attempts",
+        "distinct known sources of attempts",
+        ("findings",),
+        lambda tables: (
+            keyed(tables["findings"])
+            .filter(lambda table: table.source_kind != "unknown")
+            .select("source_kind", "source_value")
+            .distinct()
+        ),
+    ),
+    Measure(
+        "attempts.by_scope",
+        1,
+        "attempts by target",
+        "attempts, by the service, host or network they were against",
+        ("attempts",),
+        lambda tables: tables["attempts"].mutate(target=tables["attempts"].scope["value"]),
+        by="target",
+    ),
+)
