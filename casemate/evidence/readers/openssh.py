@@ -1,0 +1,219 @@
+"""What sshd says: its log messages -> event, user, source, method.
+
+The vocabulary is that of OpenSSH's ``auth.c``, ``auth2.c``, ``packet.c`` and ``sshd.c`` (3.x to 10.x), of
+pam_unix, and of rsyslog's and journald's repetition mark.  A user name is whatever the other side
+sent; it may contain `` from 192.0.2.1 port 22``, so the *last* source in a message is taken.
+"""
+
+from __future__ import annotations
+
+import re
+
+COLUMNS: tuple[str, ...] = (
+    "ssh_event",  # see EVENTS
+    "user",
+    "source_ip",
+    "source_host",
+    "source_port",
+    "method",  # password, publickey, keyboard-interactive/pam, none, ...
+    "invalid_user",  # 'true' where sshd says that the account does not exist
+    "repeated",  # how often, for 'message repeated N times: [...]'
+)
+
+EVENTS: dict[str, str] = {
+    "accepted_*": "authentication succeeded, by this method",
+    "failed_*": "one try failed, by this method",
+    "postponed_*": "a step of an authentication",
+    "partial_*": "one of several methods succeeded",
+    "invalid_user": "no such account",
+    "invalid_user_request": "no such account (older wording, beside invalid_user)",
+    "user_not_allowed": "the account exists and may not log in",
+    "root_login_refused": "root may not log in",
+    "max_attempts": "cut off after too many tries",
+    "disconnected": "the other side said goodbye",
+    "connection_opened": "a connection came in",
+    "connection_closed": "closed after authentication",
+    "connection_closed_preauth": "closed before authentication",
+    "connection_reset": "reset after authentication",
+    "connection_reset_preauth": "reset before authentication",
+    "timeout_preauth": "no authentication in time",
+    "no_identification": "the other side said nothing",
+    "bad_identification": "the other side does not speak SSH",
+    "kex_failed": "key exchange failed or was cut off",
+    "negotiation_failed": "no common algorithm",
+    "reverse_mapping_failed": "the name of the address does not lead back to it",
+    "session_opened": "pam opened a session",
+    "session_closed": "pam closed a session",
+    "pam_authentication_failure": "pam's word on a try that sshd reports itself as failed_*",
+    "pam_more_failures": "pam's count of tries on one connection",
+}
+
+MESSAGE_CHARACTERS = 4096  # sshd itself writes at most 1,024 (MSGBUFSIZ in log.c); longer ones are not its own
+
+_PORT = r"(?: port (?P<port>\d{1,5}))?"
+_IP = r"(?P<ip>\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%\w+)?|UNKNOWN)"
+_WHO = rf"(?:(?:(?P<invalid>invalid|authenticating) )?user (?P<user>.*) )?{_IP}"
+_PRE = r"(?P<preauth> \[preauth\])?"
+
+_REPEATED = re.compile(r"message repeated (\d{1,9}) times?: \[ ?(.*)\]\s*\Z", re.DOTALL)
+_ATTEMPT = re.compile(
+    r"(?P<verb>Accepted|Failed|Postponed|Partial) (?P<method>\S+) for (?:(?P<invalid>invalid|illegal) user )?"
+    r"(?P<user>.*) from (?P<ip>\S+) port (?P<port>\d{1,5})(?: ssh\d?)?(?: \[preauth\])?(?:: .*)?\s*\Z",
+    re.DOTALL,
+)
+
+# first word -> (event, pattern); "{pre}" becomes "_preauth" where the message says so
+_MESSAGES: dict[str, tuple[tuple[str, str], ...]] = {
+    "Invalid": (("invalid_user", rf"Invalid user (?P<user>.*) from (?P<ip>\S+){_PORT}\s*\Z"),),
+    "Illegal": (("invalid_user", rf"Illegal user (?P<user>.*) from (?P<ip>\S+){_PORT}\s*\Z"),),
+    "input_userauth_request:": (
+        (
+            "invalid_user_request",
+            r"input_userauth_request: (?:invalid|illegal) user (?P<user>.*?)(?: \[preauth\])?\s*\Z",
+        ),
+    ),
+    "Received": (("disconnected", rf"Received disconnect from {_IP}{_PORT}:\s?\d+: "),),
+    "Disconnected": (("disconnected", rf"Disconnected from {_WHO}{_PORT}{_PRE}\s*\Z"),),
+    "Disconnecting": (
+        (
+            "max_attempts",
+            rf"Disconnecting {_WHO}{_PORT}: Too many authentication failures",
+        ),
+        ("disconnected", rf"Disconnecting {_WHO}{_PORT}: "),
+    ),
+    "Disconnecting:": (
+        (
+            "max_attempts",
+            r"Disconnecting: Too many authentication failures(?: for (?P<user>.*?))?(?: \[preauth\])?\s*\Z",
+        ),
+        ("disconnected", r"Disconnecting: "),
+    ),
+    "maximum": (
+        (
+            "max_attempts",
+            r"maximum authentication attempts exceeded for (?:(?P<invalid>invalid) user )?(?P<user>.*) "
+            r"from (?P<ip>\S+) port (?P<port>\d{1,5})",
+        ),
+    ),
+    "PAM": (
+        ("max_attempts", r"PAM service\(sshd\) ignoring max retries"),
+        (
+            "pam_more_failures",
+            r"PAM (?P<more>\d+) more authentication failures?;.* rhost=(?P<host>\S*)(?:\s+user=(?P<user>.*?))?\s*\Z",
+        ),
+    ),
+    "Connection": (
+        ("connection_closed{pre}", rf"Connection closed by {_WHO}{_PORT}{_PRE}\s*\Z"),
+        ("connection_reset{pre}", rf"Connection reset by {_WHO}{_PORT}{_PRE}\s*\Z"),
+        ("connection_opened", r"Connection from (?P<ip>\S+) port (?P<port>\d{1,5})"),
+    ),
+    "Did": (("no_identification", rf"Did not receive identification string from (?P<ip>\S+){_PORT}"),),
+    "Bad": (("bad_identification", rf"Bad protocol version identification .* from (?P<ip>\S+){_PORT}\s*\Z"),),
+    "banner": (("bad_identification", r"banner exchange: Connection from (?P<ip>\S+) port (?P<port>\d{1,5}): "),),
+    "kex_exchange_identification:": (("kex_failed", r"kex_exchange_identification: "),),
+    "ssh_dispatch_run_fatal:": (
+        ("kex_failed", r"ssh_dispatch_run_fatal: Connection from (?P<ip>\S+) port (?P<port>\d{1,5}): "),
+    ),
+    "Unable": (("negotiation_failed", rf"Unable to negotiate with (?P<ip>\S+?){_PORT}: "),),
+    "no": (("negotiation_failed", r"no (?:matching|hostkey alg)"),),
+    "reverse": (
+        ("reverse_mapping_failed", r"reverse mapping checking getaddrinfo for (?P<host>\S+) \[(?P<ip>[^\]]+)\] failed"),
+    ),
+    "Address": (("reverse_mapping_failed", r"Address (?P<ip>\S+) maps to (?P<host>\S+), but this does not map back"),),
+    "User": (("user_not_allowed", r"User (?P<user>.*) from (?P<ip>\S+) not allowed because "),),
+    "ROOT": (("root_login_refused", rf"ROOT LOGIN REFUSED FROM (?P<ip>\S+){_PORT}"),),
+    "Timeout": (
+        ("timeout_preauth", rf"Timeout before authentication for (?:connection from )?(?P<ip>[^\s,]+){_PORT}"),
+    ),
+    "Starting": (
+        ("session_started", r"Starting session: .* for (?P<user>\S+) from (?P<ip>\S+) port (?P<port>\d{1,5})"),
+    ),
+    "Server": (("server_listening", r"Server listening on "),),
+}
+_PAM = re.compile(r"(?:pam_\w+\([\w.-]+:\w+\): )?", re.ASCII)
+_PAM_MESSAGES: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("session_opened", re.compile(r"session opened for user (?P<user>.+?)(?:\(uid=\d+\))?(?: by .*)?\Z", re.DOTALL)),
+    ("session_closed", re.compile(r"session closed for user (?P<user>.+?)\s*\Z", re.DOTALL)),
+    (
+        "pam_authentication_failure",
+        re.compile(r"authentication failure; .*rhost=(?P<host>\S*)(?:\s+user=(?P<user>.*?))?\s*\Z", re.DOTALL),
+    ),
+    ("pam_unknown_user", re.compile(r"check pass; user unknown")),
+)
+_COMPILED = {
+    word: tuple((event, re.compile(text, re.DOTALL)) for event, text in rows) for word, rows in _MESSAGES.items()
+}
+_ADDRESS = re.compile(r"(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]+(?:%\w+)?)\Z", re.ASCII)
+_LEVELS = ("error: ", "fatal: ", "info: ", "debug1: ")
+
+
+def parse(message: str) -> dict[str, str]:
+    """The columns of :data:`COLUMNS` that `message` of sshd fills; empty if it is none we know."""
+    found: dict[str, str] = {}
+    if len(message) > MESSAGE_CHARACTERS:
+        return found
+    repeated = _REPEATED.match(message)
+    if repeated:
+        found["repeated"], message = repeated.group(1), repeated.group(2)
+    for level in _LEVELS:
+        message = message.removeprefix(level)
+    word = message.partition(" ")[0]
+    attempt = _ATTEMPT.match(message)
+    if attempt:
+        method = attempt["method"]
+        found["ssh_event"] = f"{attempt['verb'].lower()}_{event_word(method)}"
+        found["method"] = method
+        _fill(found, attempt.groupdict())
+        return found
+    for event, pattern in _COMPILED.get(word, ()):
+        match = pattern.match(message)
+        if match:
+            parts = match.groupdict()
+            found["ssh_event"] = event.replace("{pre}", "_preauth" if parts.get("preauth") else "")
+            _fill(found, parts)
+            if event == "invalid_user" or event == "invalid_user_request":
+                found["invalid_user"] = "true"
+            return found
+    found.update(parse_pam(message, "ssh_event"))
+    return found
+
+
+def parse_pam(message: str, column: str) -> dict[str, str]:
+    """What pam_unix and its kin say, in any program; the event goes into `column`."""
+    if len(message) > MESSAGE_CHARACTERS:
+        return {}
+    prefix = _PAM.match(message)
+    text = message[prefix.end() :] if prefix else message
+    for event, pattern in _PAM_MESSAGES:
+        match = pattern.match(text)
+        if match:
+            found = {column: event}
+            _fill(found, match.groupdict())
+            return found
+    return {}
+
+
+def event_word(method: str) -> str:
+    """``keyboard-interactive/pam`` -> ``keyboard_interactive``."""
+    return re.sub(r"[^a-z0-9]+", "_", method.partition("/")[0].lower()) or "unknown"
+
+
+def is_address(text: str) -> bool:
+    """Whether `text` is written like an IP address (not whether it is a valid one)."""
+    return _ADDRESS.match(text) is not None
+
+
+def _fill(found: dict[str, str], parts: dict[str, str | None]) -> None:
+    user = parts.get("user")
+    if user:
+        found["user"] = user
+    if parts.get("invalid") in ("invalid", "illegal"):
+        found["invalid_user"] = "true"
+    if parts.get("port"):
+        found["source_port"] = str(parts["port"])
+    address = parts.get("ip")
+    if address:
+        found["source_ip" if is_address(address) else "source_host"] = address
+    host = parts.get("host")
+    if host:
+        found["source_ip" if is_address(host) else "source_host"] = host
