@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from casemate.evidence.readers.base import ReaderSpec
 from casemate.evidence.readers.text import LINES_READER
+from casemate.evidence.readers.zeek_json import ZEEK_JSON
 from casemate.evidence.readers.zeek import ZEEK_TSV
 
 READERS: tuple[ReaderSpec, ...] = (
     ZEEK_TSV,
+    ZEEK_JSON,
     LINES_READER,  # the fallback for unknown text, always last
 )

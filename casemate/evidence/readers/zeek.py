@@ -25,7 +25,14 @@ import pyarrow.csv as csv
 from casemate.evidence.lines import LineBlock, OverlongLine, read_lines
 from casemate.evidence.readers import zeek_columns as columns
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
-from casemate.evidence.readers.zeek_fields import OTHER, TABLES, canonical_names, infer_path
+from casemate.evidence.readers.zeek_fields import (
+    ADDRESSES,
+    CONNECTION_ADDRESSES,
+    OTHER,
+    TABLES,
+    canonical_names,
+    infer_path,
+)
 from casemate.schema.native import NativeTable
 
 HEAD_LINES = 200
@@ -117,9 +124,10 @@ def layout(header: Header, file_name: str, most_fields: int) -> Layout:
     made.table = TABLES.get(made.path or "", OTHER)
     made.names = canonical_names(made.table, header.fields)
     made.plain = {index for index, name in enumerate(made.names) if name in MOSTLY_DISTINCT}
-    made.kinds = header.types or ("",) * len(header.fields)
+    addresses = {*CONNECTION_ADDRESSES, *ADDRESSES.get(made.path or "", ())}
+    made.kinds = header.types or tuple("addr" if name in addresses else "" for name in made.names)
     if not header.types:
-        made.note = "no usable #types line: booleans, sets and addresses are left as written"
+        made.note = "no usable #types line: booleans and sets are left as written"
     return made
 
 

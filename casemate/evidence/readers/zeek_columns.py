@@ -6,16 +6,17 @@ marks is written ``\\xNN``; the backslash as ``\\\\``; elements of sets and vect
 the set separator.  Booleans are ``T`` and ``F``.
 
 Values come out as Zeek's JSON writer would give them, so that both forms speak one vocabulary:
-``true`` and ``false``, sets and vectors as JSON arrays, empty ones as empty text.  Work is done on the distinct values
-of a block.
+``true`` and ``false``, the elements of sets and vectors one under the other (separated by line
+feeds, like arrays in the JSON readers), empty ones as empty text.  Work is done on the distinct
+values of a block.
 """
 
 from __future__ import annotations
 
-import ipaddress
+# pyright: reportAttributeAccessIssue=false
+# (functions of pyarrow.compute are made at run time)
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -24,6 +25,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from casemate.evidence.readers.address_columns import invalid_addresses, is_address
 from casemate.evidence.readers.timestamps import EARLIEST, LATEST, Reading, read_epoch, read_iso
 from casemate.schema.native import UTC_MICROSECONDS
 
@@ -40,15 +42,11 @@ FLAG_BITS = (
 BIT = {name: 1 << index for index, name in enumerate(FLAG_BITS)}
 
 CONTAINERS = ("set[", "vector[", "table[")
-BARE_ELEMENTS = frozenset({"count", "int", "double", "interval", "time", "port"})
 MILLISECONDS_FROM = 630_000_000_000
 """Epoch numbers from here on are milliseconds (Zeek's ``LogAscii::json_timestamps=JSON::TS_MILLIS``);
 as seconds they would lie after the year 20000."""
 
 _ESCAPE = re.compile(rb"\\(\\|x[0-9a-fA-F]{2})")
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d{1,18})?\Z", re.ASCII)
-_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-_IPV4 = rf"^{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}$"
 _SECONDS = r"^[0-9]{9,10}\.[0-9]{6}$"
 
 Bits: TypeAlias = npt.NDArray[np.int32]
@@ -81,38 +79,22 @@ def unescape(text: str) -> tuple[str, int]:
     return value, bits
 
 
-@lru_cache(maxsize=16_384)
-def is_address(text: str) -> bool:
-    """Whether `text` is an IPv4 or IPv6 address."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def element_values(text: str, kind: str, marks: Marks, unset: str) -> tuple[str, int]:
-    """A set or vector as a JSON array of its elements."""
+def element_values(text: str, marks: Marks, unset: str) -> tuple[str, int]:
+    """The elements of a set or vector, one under the other; an unset element is empty."""
     if text == marks.empty:
         return "", 0
-    bare = kind.partition("[")[2].rstrip("]") in BARE_ELEMENTS
     parts, bits = [], 0
     for element in text.split(marks.set_separator) if marks.set_separator else [text]:
-        if element == unset:
-            parts.append("null")
-        elif bare and _NUMBER.match(element):
-            parts.append(element)
-        else:
-            value, more = unescape(element)
-            bits |= more
-            parts.append(orjson.dumps(value).decode())
-    return f"[{','.join(parts)}]", bits
+        value, more = unescape(element) if element != unset else ("", 0)
+        bits |= more
+        parts.append(value)
+    return "\n".join(parts), bits
 
 
 def value_of(text: str, kind: str, marks: Marks, unset: str) -> tuple[str, int]:
     """The value of one field that is not unset."""
     if kind.startswith(CONTAINERS):
-        return element_values(text, kind, marks, unset)
+        return element_values(text, marks, unset)
     if kind == "bool":
         return {"T": "true", "F": "false"}.get(text, text), 0
     if text == marks.empty:
@@ -166,14 +148,7 @@ def _escaped(texts: pa.StringArray, marks: Marks) -> bool:
 
 
 def _invalid_addresses(texts: pa.StringArray) -> Bits:
-    """Bits per distinct value; nearly all are IPv4, told by one expression."""
-    bits = np.zeros(len(texts), np.int32)
-    odd = pc.invert(pc.match_substring_regex(texts, _IPV4)).to_numpy(zero_copy_only=False)
-    for index in np.flatnonzero(odd).tolist():
-        text = texts[index].as_py()
-        if text and not is_address(text):
-            bits[index] = BIT["address_invalid"]
-    return bits
+    return np.where(invalid_addresses(texts), np.int32(BIT["address_invalid"]), np.int32(0))
 
 
 def read_time(text: str) -> Reading:

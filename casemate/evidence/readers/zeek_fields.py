@@ -252,6 +252,20 @@ OTHER = NativeTable(
     "Zeek: logs of no table of their own; `_path` says which, their fields are in `rest`.",
 )
 
+ADDRESSES: Mapping[str, tuple[str, ...]] = {
+    "dhcp": ("client_addr", "server_addr", "requested_addr", "assigned_addr", "assigned_ip"),
+    "ftp": ("data_channel.orig_h", "data_channel.resp_h"),
+    "known_certs": ("host",),
+    "known_hosts": ("host",),
+    "known_services": ("host",),
+    "notice": ("src", "dst"),
+    "signatures": ("src_addr", "dst_addr"),
+    "software": ("host",),
+    "traceroute": ("src", "dst"),
+}
+"""Fields of one log that hold an address, besides those of ``CONNECTION_ADDRESSES``."""
+CONNECTION_ADDRESSES = ("id.orig_h", "id.resp_h")
+
 ALIASES: Mapping[str, str] = {"@system": "_system_name", "_system": "_system_name"}
 """Names under which exporters write fields of ``COMMON``."""
 
