@@ -1,0 +1,181 @@
+"""Write the demo's evidence and, apart from it, its ground truth."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from casemate.demo import attack, decoys, lab
+from casemate.demo.events import Day
+from casemate.demo.ordinary import ordinary_day
+from casemate.demo.writers import (
+    CONN,
+    DNS,
+    SSH,
+    Event,
+    Labels,
+    LogFile,
+    access_line,
+    audit_line,
+    json_text,
+    origin_csv,
+    syslog_line,
+    write_array,
+    zeek_header,
+    zeek_line,
+)
+
+Progress = Callable[[int, int], None]
+
+CASE_SETTINGS = f"""\
+name = "{lab.LAB}: demo incident"
+own = ["{lab.OWN_INSIDE}", "{lab.OWN_OUTSIDE}"]
+
+[[core_assets]]
+name = "{lab.CORE_BUCKET}"
+kind = "bucket"
+"""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Where a generated demo lies.
+
+    Args:
+        evidence: folder of log files, to be investigated.
+        truth: JSON file with the labelled records of every step and decoy.
+        origins: CSV file that registers the outside ranges to invented providers.
+        settings: text for the case's ``case.toml``.
+        records: how many records were written.
+    """
+
+    evidence: Path
+    truth: Path
+    origins: Path
+    settings: str
+    records: int
+
+
+def generate(folder: Path, *, seed: int = 1, size: float = 1.0, progress: Progress | None = None) -> Demo:
+    """Write a demo incident.
+
+    Args:
+        folder: new or empty folder.
+        seed: same seed and size, same bytes.
+        size: multiplies ordinary activity (1 is about 300,000 records); the incident stays as it is.
+        progress: called with days done and days in all.
+    """
+    evidence = folder / "evidence"
+    labels = Labels()
+    growing = _growing_files(evidence)
+    carried: dict[str, list[Event]] = {}
+    for number in range(lab.DAYS):
+        date = lab.START + dt.timedelta(days=number)
+        day = Day(date, random.Random(f"{seed}/{number}"))  # noqa: S311 (a reproducible demo, no secret)
+        ordinary_day(day, size)
+        decoys.decoy_day(day, number)
+        attack.attack_day(day, number)
+        _silence(day)
+        carried = _write_day(evidence, day, growing, carried, labels)
+        if progress:
+            progress(number + 1, lab.DAYS)
+    for log, events in carried.items():
+        if log in growing:
+            growing[log].write(events)
+    for file in growing.values():
+        file.close(labels, evidence)
+    truth = folder / "truth.json"
+    truth.write_text(json.dumps(_truth(labels, seed, size), indent=1))
+    origins = folder / "origins.csv"
+    origins.write_text(origin_csv())
+    return Demo(evidence, truth, origins, CASE_SETTINGS, labels.total)
+
+
+def _growing_files(evidence: Path) -> dict[str, LogFile]:
+    """Logs that are one file for the whole time."""
+    return {
+        "sshd": LogFile(evidence / "bastion01" / "auth.log", syslog_line("bastion01")),
+        "access": LogFile(evidence / "notebook01" / "nginx" / "access.log", access_line),
+        "audit": LogFile(evidence / "notebook01" / "audit" / "audit.log", audit_line),
+        "kubernetes": LogFile(evidence / "cluster" / "audit.ndjson", json_text),
+    }
+
+
+DAILY: dict[str, tuple[str, str, str]] = {
+    "conn": ("zeek", "conn", CONN),
+    "dns": ("zeek", "dns", DNS),
+    "ssh": ("zeek", "ssh", SSH),
+}
+
+
+def _write_day(
+    evidence: Path, day: Day, growing: dict[str, LogFile], carried: dict[str, list[Event]], labels: Labels
+) -> dict[str, list[Event]]:
+    """Write what belongs to this day; events after midnight are carried into the next."""
+    midnight = day.date + dt.timedelta(days=1)
+    next_day: dict[str, list[Event]] = {}
+    stamp = f"{day.date:%Y-%m-%d}"
+    for log in sorted({*day.logs, *carried}):
+        events = [*carried.get(log, []), *day.logs.get(log, [])]
+        today = [event for event in events if event.time < midnight]
+        next_day[log] = [event for event in events if event.time >= midnight]
+        if log in growing:
+            growing[log].write(today)
+        elif log in DAILY:
+            folder, path, fields = DAILY[log]
+            file = LogFile(
+                evidence / folder / stamp / f"{path}.log.gz", zeek_line, zeek_header(path, fields), compressed=True
+            )
+            file.write(today)
+            file.close(labels, evidence)
+        elif log == "windows":
+            file = LogFile(evidence / "winlogbeat" / f"winlogbeat-{stamp}.ndjson", json_text)
+            file.write(today)
+            file.close(labels, evidence)
+        elif log == "cloudtrail" and today:
+            write_array(
+                evidence / "cloudtrail" / f"000000000000_CloudTrail_eu-north-1_{stamp}.json", today, labels, evidence
+            )
+    return next_day
+
+
+def _silence(day: Day) -> None:
+    """Take out the stretches without logs: the attacker's and the announced maintenance."""
+    for _, _, first, last in (attack.GAP, decoys.GAP):
+        begin, end = (lab.START + dt.timedelta(days=moment) for moment in (first, last))
+        for log in ("audit", "access") if first == decoys.GAP[2] else ("audit",):
+            day.logs[log] = [event for event in day.logs[log] if not begin <= event.time < end]
+
+
+def _truth(labels: Labels, seed: int, size: float) -> dict[str, object]:
+    def gap(stated: tuple[str, str, float, float]) -> dict[str, str]:
+        label, title, first, last = stated
+        begin, end = (lab.START + dt.timedelta(days=moment) for moment in (first, last))
+        return {"label": label, "title": title, "from": begin.isoformat(), "to": end.isoformat()}
+
+    def stated(steps: tuple[attack.Step, ...]) -> list[dict[str, object]]:
+        return [
+            {
+                "label": step.label,
+                "title": step.title,
+                "technique": step.technique,
+                "needs": step.needs,
+                "records": labels.records.get(step.label, {}),
+            }
+            for step in steps
+        ]
+
+    return {
+        "seed": seed,
+        "size": size,
+        "records": labels.total,
+        "files": labels.files,
+        "steps": stated(attack.STEPS),
+        "decoys": stated(decoys.DECOYS),
+        "gap": gap(attack.GAP),
+        "decoy_gap": gap(decoys.GAP),
+    }
