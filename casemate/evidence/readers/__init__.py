@@ -5,13 +5,19 @@ The most confident reader takes the evidence; among equals the first in this lis
 
 from __future__ import annotations
 
+from casemate.evidence.readers.auditd import AUDITD_READER
 from casemate.evidence.readers.base import ReaderSpec
+from casemate.evidence.readers.syslog import SYSLOG_READER
+from casemate.evidence.readers.sysmon_linux import SYSMON_LINUX_READER
 from casemate.evidence.readers.text import LINES_READER
-from casemate.evidence.readers.zeek_json import ZEEK_JSON
 from casemate.evidence.readers.zeek import ZEEK_TSV
+from casemate.evidence.readers.zeek_json import ZEEK_JSON
 
 READERS: tuple[ReaderSpec, ...] = (
     ZEEK_TSV,
     ZEEK_JSON,
+    AUDITD_READER,
+    SYSLOG_READER,
+    SYSMON_LINUX_READER,
     LINES_READER,  # the fallback for unknown text, always last
 )

@@ -1,0 +1,331 @@
+"""Linux audit logs (auditd's ``audit.log``, ``ausearch`` output) -> table ``linux_audit``.
+
+One line is one record is one row::
+
+    node=web1 type=SYSCALL msg=audit(1364481363.243:24287): arch=c000003e syscall=59 success=yes ... key="x"
+
+The names are auditd's own (https://github.com/linux-audit/audit-documentation/wiki/SPEC-Audit-Event-Enrichment
+and ``audit-fields``), with these additions:
+
+* enriched fields (behind the separator 0x1D, ``SYSCALL=execve UID="root"``) become ``syscall_name``,
+  ``uid_name``, ... since names must differ in more than case; without enrichment ``syscall_name`` comes from
+  the kernel's tables for the usual calls of x86-64 and AArch64,
+* untrusted strings that the kernel wrote in hexadecimal are decoded (``proctitle``, ``comm``, arguments of
+  EXECVE, ...); the text as recorded stays in ``rest`` under ``raw.<name>``,
+* EXECVE rows have ``command_line``: the arguments, joined by spaces,
+* rows of an event take over from its SYSCALL record what they lack (:data:`INHERITED`), since rules look
+  at one row; the search is bounded to the events seen last.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from casemate.evidence.lines import LineBlock, read_lines
+from casemate.evidence.readers import timestamps
+from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
+from casemate.evidence.readers.row_builder import RowBuilder
+from casemate.schema.native import NativeTable
+
+INHERITED = (
+    *("exe", "comm", "pid", "ppid", "auid", "uid", "euid", "gid", "ses", "tty", "success", "key"),
+    *("uid_name", "auid_name", "euid_name"),
+)
+ARGUMENTS = tuple(f"a{number}" for number in range(10))
+
+LINUX_AUDIT = NativeTable(
+    "linux_audit",
+    (
+        *("node", "type", "serial", "arch", "syscall", "syscall_name", "success", "exit", *ARGUMENTS),
+        *("argc", "command_line", "items", "ppid", "pid", "auid", "uid", "gid", "euid", "suid", "fsuid"),
+        *("egid", "sgid", "fsgid", "tty", "ses", "comm", "exe", "key", "subj", "cwd", "item", "name", "inode"),
+        *("dev", "mode", "ouid", "ogid", "rdev", "nametype", "op", "acct", "id", "grp", "hostname", "addr"),
+        *("terminal", "res", "cmd", "unit", "proctitle", "data", "saddr", "saddr_family", "saddr_ip"),
+        *("saddr_port", "saddr_path", "auid_name", "uid_name", "euid_name", "message"),
+    ),
+    "Records of the Linux audit system, one row per record.",
+)
+
+HEX_FIELDS = frozenset(
+    {"proctitle", "comm", "exe", "name", "cwd", "key", "acct", "cmd", "data", "dir", "path", "watch", "old", "new"}
+    | {"ocomm", "file", "vm", "device", "grp", "sw", "root_dir"}
+)
+EVENTS_REMEMBERED = 512
+WAITING_PER_EVENT = 256
+
+_HEAD = re.compile(
+    r"(?:node=(?P<node>\S+) )?type=(?P<type>[\w.\[\]-]{1,64}) msg=audit\((?P<time>[^():]*(?::\d\d:\d\d[^():]*)?):"
+    r"(?P<serial>\d{1,20})\)\s?:(?P<body>.*)\Z",
+    re.DOTALL | re.ASCII,
+)
+_PAIR = re.compile(r"([A-Za-z][\w.-]*(?:\[\d+\])?)=(\"[^\"]*\"|'[^']*'|[^\s\"']\S*|)", re.ASCII)
+_HEX = re.compile(r"(?:[0-9A-F]{2})+\Z", re.ASCII)
+_ARGUMENT = re.compile(r"a(\d{1,6})(?:\[(\d{1,6})\])?\Z", re.ASCII)
+_LOCAL_TIME = re.compile(r"(\d\d)/(\d\d)/(\d{4}|\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?\Z", re.ASCII)
+_STRUCTURE = (b"----", b"time->")
+_RECOGNISE = re.compile(rb"(?:node=\S{1,255} )?type=[\w.\[\]-]{1,64} msg=audit\(")
+
+# From arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h: the calls that audit
+# rules usually watch.
+_X86_64 = {
+    **{0: "read", 1: "write", 2: "open", 9: "mmap", 10: "mprotect", 32: "dup", 33: "dup2", 41: "socket"},
+    **{42: "connect", 43: "accept", 44: "sendto", 45: "recvfrom", 49: "bind", 50: "listen", 53: "socketpair"},
+    **{56: "clone", 57: "fork", 58: "vfork", 59: "execve", 62: "kill", 76: "truncate", 77: "ftruncate"},
+    **{80: "chdir", 82: "rename", 83: "mkdir", 84: "rmdir", 85: "creat", 86: "link", 87: "unlink", 88: "symlink"},
+    **{90: "chmod", 91: "fchmod", 92: "chown", 93: "fchown", 94: "lchown", 99: "sysinfo", 101: "ptrace"},
+    **{103: "syslog", 105: "setuid", 106: "setgid", 113: "setreuid", 114: "setregid", 117: "setresuid"},
+    **{119: "setresgid", 126: "capset", 132: "utime", 133: "mknod", 135: "personality", 155: "pivot_root"},
+    **{157: "prctl", 159: "adjtimex", 161: "chroot", 164: "settimeofday", 165: "mount", 166: "umount2"},
+    **{167: "swapon", 168: "swapoff", 169: "reboot", 170: "sethostname", 171: "setdomainname"},
+    **{175: "init_module", 176: "delete_module", 188: "setxattr", 189: "lsetxattr", 190: "fsetxattr"},
+    **{197: "removexattr", 198: "lremovexattr", 199: "fremovexattr", 227: "clock_settime", 235: "utimes"},
+    **{246: "kexec_load", 257: "openat", 258: "mkdirat", 259: "mknodat", 260: "fchownat", 261: "futimesat"},
+    **{263: "unlinkat", 264: "renameat", 265: "linkat", 266: "symlinkat", 268: "fchmodat", 272: "unshare"},
+    **{280: "utimensat", 285: "fallocate", 288: "accept4", 304: "open_by_handle_at", 308: "setns"},
+    **{310: "process_vm_readv", 311: "process_vm_writev", 313: "finit_module", 316: "renameat2"},
+    **{319: "memfd_create", 320: "kexec_file_load", 321: "bpf", 322: "execveat", 437: "openat2"},
+}
+_AARCH64 = {
+    **{33: "mknodat", 34: "mkdirat", 35: "unlinkat", 36: "symlinkat", 37: "linkat", 38: "renameat", 39: "umount2"},
+    **{40: "mount", 45: "truncate", 46: "ftruncate", 49: "chdir", 51: "chroot", 52: "fchmod", 53: "fchmodat"},
+    **{54: "fchownat", 55: "fchown", 56: "openat", 88: "utimensat", 92: "personality", 97: "unshare"},
+    **{104: "kexec_load", 105: "init_module", 106: "delete_module", 116: "syslog", 117: "ptrace", 129: "kill"},
+    **{142: "reboot", 144: "setgid", 146: "setuid", 161: "sethostname", 167: "prctl", 170: "settimeofday"},
+    **{171: "adjtimex", 179: "sysinfo", 198: "socket", 200: "bind", 201: "listen", 202: "accept", 203: "connect"},
+    **{206: "sendto", 207: "recvfrom", 220: "clone", 221: "execve", 242: "accept4", 268: "setns"},
+    **{270: "process_vm_readv", 271: "process_vm_writev", 273: "finit_module", 276: "renameat2"},
+    **{279: "memfd_create", 280: "bpf", 281: "execveat", 437: "openat2"},
+}
+SYSCALLS: dict[str, dict[int, str]] = {"c000003e": _X86_64, "c00000b7": _AARCH64}
+
+
+@dataclass
+class _Event:
+    """What is known of one event: its SYSCALL's fields, and rows of this batch that wait for them."""
+
+    inherited: dict[str, str] | None = None
+    waiting: list[tuple[int, frozenset[str]]] = field(default_factory=list)
+
+
+def recognise(head: bytes) -> int:
+    """95 if most lines are audit records."""
+    lines = [line for line in head.split(b"\n")[:200] if line.strip() and not line.startswith(_STRUCTURE)]
+    if not lines:
+        return 0
+    good = sum(1 for line in lines if _RECOGNISE.match(line[:1024].lstrip(b"\xef\xbb\xbf")))
+    return 95 if good >= 0.6 * len(lines) else 0
+
+
+def parse_line(text: str) -> tuple[timestamps.Reading, str, dict[str, str]] | None:
+    """Time, its text, and the fields of one record; None if it is none."""
+    match = _HEAD.match(text)
+    if match is None:
+        return None
+    values: dict[str, str] = {"type": match["type"], "serial": match["serial"]}
+    if match["node"]:
+        values["node"] = match["node"]
+    body, separator, enriched = match["body"].partition("\x1d")
+    leftover = _fields(body, values, match["type"])
+    if separator:
+        _enriched(enriched, values)
+    if values.get("type") == "EXECVE":
+        _arguments(values)
+    if leftover:
+        values["message"] = leftover
+    number = values.get("syscall", "")
+    if number and "syscall_name" not in values:
+        if number.isdigit() and len(number) < 6:
+            name = SYSCALLS.get(values.get("arch", ""), {}).get(int(number))
+        else:
+            name = number  # ausearch -i writes the name itself
+        if name:
+            values["syscall_name"] = name
+    if "saddr" in values:
+        values.update(socket_address(values["saddr"]))
+    return _time(match["time"]), match["time"], values
+
+
+def _fields(body: str, values: dict[str, str], kind: str) -> str:
+    """Put the pairs of `body` into `values`; returns what is not a pair."""
+    leftover, position = [], 0
+    for match in _PAIR.finditer(body):
+        between = body[position : match.start()].strip(" ,")
+        if between:
+            leftover.append(between)
+        position = match.end()
+        name, value = match[1], match[2]
+        if value[:1] == "'" and "=" in value:
+            more = _fields(value[1:-1] if value.endswith("'") and len(value) > 1 else value[1:], values, kind)
+            if more:
+                leftover.append(more)
+            continue
+        _put(values, name, value, kind)
+    between = body[position:].strip(" ,")
+    if between:
+        leftover.append(between)
+    return " ".join(leftover)
+
+
+def _put(values: dict[str, str], name: str, value: str, kind: str) -> None:
+    if value[:1] in "\"'" and len(value) > 1 and value[-1] == value[0]:
+        text = value[1:-1]
+    else:
+        text = value
+        argument = kind == "EXECVE" and _ARGUMENT.match(name)
+        if (name in HEX_FIELDS or argument) and len(value) > 1 and _HEX.match(value):
+            text = bytes.fromhex(value).decode("utf-8", "backslashreplace")
+            if name == "proctitle":
+                text = text.rstrip("\x00").replace("\x00", " ")
+            if name == "key":
+                text = text.replace("\x01", ",")
+            _keep(values, f"raw.{name}", value)
+    _keep(values, name, text)
+
+
+def _keep(values: dict[str, str], name: str, text: str) -> None:
+    """A name that stands twice in a line keeps its first value; later ones get a number."""
+    if name not in values:
+        values[name] = text
+        return
+    number = 2
+    while f"{name}.{number}" in values and number < 16:
+        number += 1
+    last = f"{name}.{number}"
+    values[last] = f"{values[last]}\n{text}" if last in values else text
+
+
+def _enriched(text: str, values: dict[str, str]) -> None:
+    for match in _PAIR.finditer(text):
+        value = match[2]
+        if value[:1] in "\"'" and len(value) > 1:
+            value = value[1:-1]
+        _keep(values, f"{match[1].lower()}_name", value)
+
+
+def _arguments(values: dict[str, str]) -> None:
+    pieces: dict[int, list[tuple[int, str]]] = {}
+    for name in list(values):
+        match = _ARGUMENT.match(name)
+        if match:
+            pieces.setdefault(int(match[1]), []).append((int(match[2] or 0), values[name]))
+            if match[2]:
+                del values[name]
+    whole = {number: "".join(text for _, text in sorted(parts)) for number, parts in pieces.items()}
+    for number, text in whole.items():
+        values[f"a{number}"] = text
+    if whole:
+        values["command_line"] = " ".join(whole[number] for number in sorted(whole))
+
+
+def socket_address(text: str) -> dict[str, str]:
+    """A ``sockaddr`` in hexadecimal -> family, address and port (or path); empty if it is not one."""
+    if not _HEX.match(text) or len(text) > 256:
+        return {}
+    raw = bytes.fromhex(text)
+    family = int.from_bytes(raw[:2], "little")
+    if family == 2 and len(raw) >= 8:
+        port = int.from_bytes(raw[2:4], "big")
+        return {"saddr_family": "inet", "saddr_ip": ".".join(map(str, raw[4:8])), "saddr_port": str(port)}
+    if family == 10 and len(raw) >= 24:
+        port = int.from_bytes(raw[2:4], "big")
+        return {
+            "saddr_family": "inet6",
+            "saddr_ip": str(ipaddress.IPv6Address(raw[8:24])),
+            "saddr_port": str(port),
+        }
+    if family == 1:
+        path = raw[2:].lstrip(b"\x00").partition(b"\x00")[0]
+        return {"saddr_family": "local", "saddr_path": path.decode("utf-8", "backslashreplace")}
+    return {}
+
+
+def _time(text: str) -> timestamps.Reading:
+    match = _LOCAL_TIME.match(text)
+    if match is None:
+        return timestamps.read_epoch(text, 1_000_000)
+    month, day, year, hour, minute, second = (int(match[number]) for number in range(1, 7))
+    micro = int(match[7][:6].ljust(6, "0")) if match[7] else 0
+    moment = timestamps.civil(year if year > 99 else 2000 + year, month, day, hour, minute, second, micro)
+    if moment is None:
+        return None, ("time_unreadable",)
+    value, flags = timestamps.believed(moment)
+    return value, (*flags, "zone_assumed_utc")
+
+
+def read(source: Source, context: ReadContext) -> Iterator[Rows | Reject | Tally]:
+    """Every line that is not blank or a separator of ausearch as one record."""
+    rows = RowBuilder(LINUX_AUDIT)
+    events: OrderedDict[tuple[str | None, str], _Event] = OrderedDict()
+    records = structure = 0
+    latest = None
+    with source.open() as stream:
+        for block in read_lines(
+            stream,
+            line_bytes=context.limits.line_bytes,
+            start_offset=context.start_offset,
+            start_record=context.start_record,
+        ):
+            if not isinstance(block, LineBlock):
+                records += 1
+                reason = f"line longer than {context.limits.line_bytes} bytes"
+                yield Reject(block.record, block.offset, block.length, reason)
+                continue
+            places = zip(block.lines, block.offsets.tolist(), block.lengths.tolist(), strict=True)
+            for record, (line, offset, length) in enumerate(places, start=block.first_record):
+                if not line or line.isspace() or line.startswith(_STRUCTURE):
+                    structure += 1
+                    continue
+                records += 1
+                flags: tuple[str, ...] = ()
+                try:
+                    text = line.decode()
+                except UnicodeDecodeError:
+                    text, flags = line.decode("utf-8", "backslashreplace"), ("encoding_replaced",)
+                parsed = parse_line(text)
+                if parsed is None:
+                    yield Reject(record, offset, length, "not an audit record")
+                    continue
+                (time, said), time_raw, values = parsed
+                if len(values) > context.limits.fields_per_record:
+                    reason = f"more than {context.limits.fields_per_record} fields"
+                    yield Reject(record, offset, length, reason)
+                    continue
+                key = (values.get("node"), values["serial"])
+                if rows.full and key != latest:
+                    yield rows.take()
+                    for event in events.values():
+                        event.waiting.clear()
+                latest = key
+                event = events.get(key)
+                if event is None:
+                    event = events[key] = _Event()
+                    if len(events) > EVENTS_REMEMBERED:
+                        events.popitem(last=False)
+                if event.inherited is not None:
+                    for name, value in event.inherited.items():
+                        values.setdefault(name, value)
+                rows.add(record, offset, length, time=time, time_raw=time_raw, flags=(*flags, *said), values=values)
+                if values["type"] == "SYSCALL":
+                    _settle(event, values, rows)
+                elif event.inherited is None and len(event.waiting) < WAITING_PER_EVENT:
+                    event.waiting.append((len(rows) - 1, frozenset(values)))
+    if len(rows):
+        yield rows.take()
+    yield Tally(records, structure)
+
+
+def _settle(event: _Event, syscall: dict[str, str], rows: RowBuilder) -> None:
+    """Give rows of the event that came before its SYSCALL record what they lack."""
+    event.inherited = {name: syscall[name] for name in INHERITED if name in syscall}
+    for row, present in event.waiting:
+        for name, value in event.inherited.items():
+            if name not in present:
+                rows.set(len(rows) - 1 - row, name, value)
+    event.waiting.clear()
+
+
+AUDITD_READER = ReaderSpec("auditd", 1, (LINUX_AUDIT,), recognise, read, continues=True)
