@@ -11,7 +11,7 @@ import ibis
 import pyarrow as pa
 from ibis.expr.schema import Schema
 
-from casemate.engine.parts import in_utc, stored_batches
+from casemate.engine.batches import in_utc, stored_batches
 from casemate.engine.protocol import KernelSpec, Result, StoredTables, Task
 
 

@@ -17,7 +17,7 @@ import ibis
 import pyarrow as pa
 
 from casemate.engine.duckdb import empty_table
-from casemate.engine.parts import BATCH_ROWS, as_dictionaries, in_utc, with_schema
+from casemate.engine.batches import BATCH_ROWS, as_dictionaries, in_utc, with_schema
 from casemate.engine.protocol import KernelSpec, Result, StoredTables, Task
 from casemate.errors import MissingExtra
 
