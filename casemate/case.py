@@ -62,7 +62,7 @@ class Case:
             CaseLocked: another process is making it.
             CannotFinish: the folder cannot be written.
         """
-        path = Path(os.path.abspath(path))
+        path = Path(path).absolute()
         settings = settings or Settings(name=path.name or "case")
         with disk_errors(path):
             if path.exists() and not path.is_dir():
@@ -108,7 +108,7 @@ class Case:
             CaseLocked: another process is writing (only with `write`).
             CaseDamaged: the folder is not what its custody log says, or is hostile.
         """
-        path = Path(os.path.abspath(path))
+        path = Path(path).absolute()
         if not (path / CUSTODY).is_symlink() and not (path / CUSTODY).is_file():
             raise BadInput("there is no case here", where=str(path), hint="make one with 'casemate init'")
         for name in FOLDERS:
@@ -202,6 +202,10 @@ class Case:
         if evidence not in self.blobs:
             raise BadInput(f"no evidence '{evidence}' in this case")
         return source_of(self.path, self.blobs, evidence)
+
+    def row_hash(self, table: str) -> str:
+        """Hash of the rows of a table, whatever their order and storage (``rerun --diff``)."""
+        return self.store.row_hash(table)
 
     # writing
 

@@ -10,10 +10,13 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import BinaryIO
 
 from casemate.errors import CannotFinish, CaseDamaged
@@ -149,3 +152,25 @@ def disk_errors(where: Path | str) -> Iterator[None]:
             ) from error
         reason = error.strerror or str(error)
         raise CannotFinish(f"could not use the case folder: {reason}", where=str(error.filename or where)) from error
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put off Ctrl-C (and SIGTERM where Python handles it) until the block is done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    put_off: list[tuple[int, FrameType | None]] = []
+    handlers = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handler = signal.getsignal(number)
+        if callable(handler):
+            handlers[number] = handler
+            signal.signal(number, lambda given, frame: put_off.append((given, frame)))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for given, frame in put_off[:1]:
+        handlers[signal.Signals(given)](given, frame)

@@ -10,6 +10,7 @@ measurement, see docs/decisions/0002-commit-protocol.md.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -24,7 +25,7 @@ import pyarrow.parquet as pq
 from casemate.errors import CaseDamaged
 
 PART_BYTES = 128 * 1024 * 1024  # a part is closed once it is this long, so it stays below 256 MiB
-ROW_GROUP_ROWS = 64 * 1024
+ROW_GROUP_ROWS = 32 * 1024
 _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 
 _TYPES: dict[str, pa.DataType] = {
@@ -159,10 +160,8 @@ class _PartWriter:
         return StagedPart(self._table, str(self._path), self._rows, size, digest, self._schema)
 
     def abandon(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # the disk is full: what matters is that the file goes
             self._sink.close()
-        except OSError:
-            pass  # the disk is full: what matters is that the file goes
         self._path.unlink(missing_ok=True)
 
 

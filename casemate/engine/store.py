@@ -17,7 +17,17 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from casemate.engine.files import TABLE_NAME, check_folder, disk_errors, inside, replace_file, sync_file, sync_folder
+from casemate.engine.canonical import hash_of_parts
+from casemate.engine.files import (
+    TABLE_NAME,
+    check_folder,
+    disk_errors,
+    inside,
+    replace_file,
+    sync_file,
+    sync_folder,
+    uninterrupted,
+)
 from casemate.engine.parts import Part, StagedPart, schema_to_json, write_parts
 from casemate.engine.state import Blob, LiveState, blob_to_json, part_to_json, schema_id
 from casemate.errors import CasemateError
@@ -143,9 +153,22 @@ class Store:
         """
         if self._ledger is None or self._broken:
             raise CasemateError("this case is not open for writing", where=str(self.root))
+        stage = stage or self.stage()
         parts, moves = self._placed(stage)
         commit = self._describe(parts, stage, remove, facts or {})
         line = self._ledger.prepare(commit)
+        with uninterrupted():
+            self._make_true(stage, moves, line)
+            self.state.apply(commit)
+            with disk_errors(self.root):
+                for part in remove:
+                    (self.root / part.path).unlink(missing_ok=True)
+            self.write_manifest()
+        self.discard(stage)  # last: the intent in it explains to `verify` whatever is not tidied up yet
+        return parts
+
+    def _make_true(self, stage: Stage, moves: Sequence[tuple[Path, Path]], line: bytes) -> None:
+        assert self._ledger is not None
         done: list[Path] = []
         try:
             with disk_errors(self.root):
@@ -154,20 +177,11 @@ class Store:
         except BaseException:
             self._broken = not _take_back(moves, done)
             raise
-        self.state.apply(commit)
-        for part in remove:
-            (self.root / part.path).unlink(missing_ok=True)
-        if stage is not None:
-            self.discard(stage)
-        self.write_manifest()
-        return parts
 
-    def _placed(self, stage: Stage | None) -> tuple[list[Part], list[tuple[Path, Path]]]:
+    def _placed(self, stage: Stage) -> tuple[list[Part], list[tuple[Path, Path]]]:
         """The parts under their final names, and which file goes where."""
         parts: list[Part] = []
         moves: list[tuple[Path, Path]] = []
-        if stage is None:
-            return parts, moves
         number = self.state.commits + 1
         for position, staged in enumerate(stage.parts):
             if not TABLE_NAME.fullmatch(staged.table):
@@ -181,14 +195,14 @@ class Store:
         return parts, moves
 
     def _describe(
-        self, parts: Sequence[Part], stage: Stage | None, remove: Sequence[Part], facts: Mapping[str, Any]
+        self, parts: Sequence[Part], stage: Stage, remove: Sequence[Part], facts: Mapping[str, Any]
     ) -> dict[str, Any]:
         for part in remove:
             if part.path not in self.state.parts:
                 raise ValueError(f"not a live part: {part.path}")
         schemas = {schema_id(part.schema): schema_to_json(part.schema) for part in parts}
         blobs: dict[str, Blob] = {}
-        for blob, _ in stage.blobs if stage is not None else ():
+        for blob, _ in stage.blobs:
             if blob.evidence not in self.state.blobs:
                 blobs.setdefault(blob.evidence, blob)
         return {
@@ -200,9 +214,7 @@ class Store:
             "facts": dict(facts),
         }
 
-    def _move(self, stage: Stage | None, moves: Sequence[tuple[Path, Path]], line: bytes, done: list[Path]) -> None:
-        if stage is None or not moves:
-            return
+    def _move(self, stage: Stage, moves: Sequence[tuple[Path, Path]], line: bytes, done: list[Path]) -> None:
         for file, _ in moves:
             sync_file(file)
         replace_file(stage.folder / INTENT, line)
@@ -218,6 +230,10 @@ class Store:
             done.append(target)
         for folder in folders:
             sync_folder(folder)
+
+    def row_hash(self, table: str) -> str:
+        """Hash of the rows of a table that depends on neither order nor storage."""
+        return hash_of_parts(self.part_paths(table))
 
     def write_manifest(self) -> None:
         """Write the derived file ``manifest`` (not fsynced: it can always be rebuilt)."""

@@ -1,0 +1,338 @@
+"""``custody verify``: is every byte of the case what the custody log says?
+
+Checked are the log's chain, each part's and blob's length and SHA-256, the content hash of every
+piece of evidence (also of what was left in place), the manifest, and that nothing lies in the
+folder that nobody names.  Not checked are ``case.toml``, ``lock``, ``report.html``, ``derived/``
+and ``staging/``: they are for people to change or can be made again.
+
+Whole lines cut from the end of the log leave a shorter, sound log; only a seal can show that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from casemate.engine.files import inside, open_regular, read_regular
+from casemate.engine.state import Blob, LiveState
+from casemate.engine.store import INTENT, MANIFEST_BYTES
+from casemate.errors import CasemateError
+from casemate.evidence.blobs import FileSource, open_blob
+from casemate.evidence.custody import LINE_BYTES, CustodyLine, Damage, TornTail, read_log
+
+CUT_LINES = "whole lines cut from the end of custody.jsonl cannot be seen without a seal"
+UNCHECKED_FILES = frozenset({"case.toml", "lock", "report.html"})
+UNCHECKED_FOLDERS = frozenset({"staging", "derived"})
+READ_BYTES = 4 * 1024 * 1024
+Progress = Callable[[int, int, str], None]
+"""Called with bytes checked, bytes to check, and what is being checked."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is not as the log says: the file (and place in it), and what is wrong."""
+
+    where: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a verification found.
+
+    Args:
+        problems: everything that is not as it should be; empty if all is well.
+        notes: what a reader should know besides: limits of the check, traces of interrupted runs.
+        lines, parts, blobs, bytes: how much was checked.
+        head: hash of the last sound line of the log.
+    """
+
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    lines: int
+    parts: int
+    blobs: int
+    bytes: int
+    head: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether no problem was found."""
+        return not self.problems
+
+
+@dataclass
+class _Log:
+    """The log as read: what it names, and what is wrong with it."""
+
+    state: LiveState = field(default_factory=LiveState)
+    before: LiveState = field(default_factory=LiveState)  # without the last commit
+    last: bytes = b""  # hash of the last commit
+    lines: int = 0
+    head: str = ""
+    removed: set[str] = field(default_factory=set)  # by the last commit
+    problems: list[Problem] = field(default_factory=list)
+    torn: TornTail | None = None
+
+
+@dataclass
+class _Report:
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class _Meter:
+    """Counts bytes for the progress callback."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self.total, self.done, self._progress = total, 0, progress
+
+    def add(self, count: int, what: str) -> None:
+        self.done += count
+        if self._progress is not None:
+            self._progress(self.done, self.total, what)
+
+
+def verify(root: Path, progress: Progress | None = None) -> Verification:
+    """Verify the case at `root`.  It may be read-only, and a writer may be at work.
+
+    Raises:
+        CaseDamaged: there is no custody log to verify by.
+    """
+    for attempt in range(4):
+        size = (root / "custody.jsonl").stat().st_size if (root / "custody.jsonl").exists() else 0
+        result = _verify(root, progress)
+        if result.holds or attempt == 3 or (root / "custody.jsonl").stat().st_size == size:
+            return result
+    raise AssertionError("unreachable")
+
+
+def _verify(root: Path, progress: Progress | None) -> Verification:
+    log = _read_log(root)
+    intents = list(_intents(root))
+    report = _Report(list(log.problems), [CUT_LINES])
+    _check_torn(log, intents, report)
+    _check_manifest(root, log, intents, report)
+    _check_names(root, log, intents, report)
+    live = log.state
+    total = sum(part.bytes for part in live.parts.values())
+    total += sum(blob.bytes + blob.stored_bytes for blob in live.blobs.values())
+    meter = _Meter(total, progress)
+    for part in live.parts.values():
+        _check_file(root, part.path, part.bytes, part.sha256, meter, report)
+    _check_blobs(root, live, meter, report)
+    return Verification(
+        problems=tuple(report.problems),
+        notes=tuple(report.notes),
+        lines=log.lines,
+        parts=len(live.parts),
+        blobs=len(live.blobs),
+        bytes=meter.done,
+        head=log.head,
+    )
+
+
+def _read_log(root: Path) -> _Log:
+    log = _Log()
+    path = root / "custody.jsonl"
+    for item in read_log(path):
+        if isinstance(item, TornTail):
+            log.torn = item
+        elif isinstance(item, Damage):
+            log.lines += 1
+            log.problems.append(Problem(f"custody.jsonl line {item.line}, byte {item.offset}", item.what))
+        else:
+            log.lines += 1
+            log.head = item.hash
+            _fold(log, item)
+    if not log.lines:
+        log.problems.append(Problem("custody.jsonl", "holds no line"))
+    return log
+
+
+def _fold(log: _Log, line: CustodyLine) -> None:
+    if line.kind != "commit":
+        return
+    log.before.parts, log.before.tables = dict(log.state.parts), dict(log.state.tables)
+    log.before.schemas, log.before.commits = dict(log.state.schemas), log.state.commits
+    try:
+        log.state.apply(line.facts)
+    except CasemateError as error:
+        log.problems.append(Problem(f"custody.jsonl line {line.sequence}", str(error)))
+        return
+    log.last = line.hash.encode()
+    log.removed = set(line.facts["removed"])
+
+
+def _intents(root: Path) -> Iterator[bytes]:
+    """Lines that interrupted (or running) commits were about to append."""
+    try:
+        stages = list((root / "staging").iterdir())
+    except OSError:
+        return
+    for stage in stages:
+        try:
+            yield read_regular(inside(root, f"staging/{stage.name}/{INTENT}"), LINE_BYTES)
+        except (OSError, CasemateError):
+            continue
+
+
+def _was_interrupted(log: _Log, intents: list[bytes]) -> bool:
+    """Whether the last commit was made but not tidied up after."""
+    return bool(log.last) and any(line[-67:-3] == log.last for line in intents)
+
+
+def _check_torn(log: _Log, intents: list[bytes], report: _Report) -> None:
+    if log.torn is None:
+        return
+    place = f"custody.jsonl, byte {log.torn.offset}"
+    if any(line.startswith(log.torn.content) for line in intents):
+        report.notes.append(f"{place}: an interrupted commit left half a line, which the next run cuts off")
+    else:
+        report.problems.append(Problem(place, f"{len(log.torn.content)} bytes after the last whole line"))
+
+
+def _check_manifest(root: Path, log: _Log, intents: list[bytes], report: _Report) -> None:
+    try:
+        found = read_regular(inside(root, "manifest"), MANIFEST_BYTES)
+    except (OSError, CasemateError) as error:
+        report.problems.append(Problem("manifest", f"{error} (it is rebuilt when the case is next written to)"))
+        return
+    wanted = log.state.manifest()
+    if found == wanted:
+        return
+    if _was_interrupted(log, intents) and found == log.before.manifest():
+        report.notes.append("manifest: from before the last commit, which was interrupted; the next run rebuilds it")
+        return
+    same = len(os.path.commonprefix([found, wanted]))
+    report.problems.append(Problem(f"manifest, byte {same}", "is not what the custody log gives"))
+
+
+def _check_names(root: Path, log: _Log, intents: list[bytes], report: _Report) -> None:
+    """Find files that nobody names."""
+    named = {*log.state.parts, *(blob.path for blob in log.state.blobs.values() if blob.path)}
+    left = set(log.removed) if _was_interrupted(log, intents) else set()
+    for line in intents:
+        left |= _named_by(line)
+    folders = {"evidence", "tables", *(f"tables/{table}" for table in log.state.tables)}
+    folders |= {path.rpartition("/")[0] for path in left}
+    for relative, mode in _walk(root, ""):
+        if relative in named or relative in UNCHECKED_FILES or relative in ("custody.jsonl", "manifest"):
+            if stat.S_ISREG(mode) or relative in named:
+                continue  # of a named file, the kind is checked where it is read
+            report.problems.append(Problem(relative, "is not a regular file"))
+        elif stat.S_ISDIR(mode) and (relative in folders or relative in UNCHECKED_FOLDERS):
+            continue
+        elif relative in left and stat.S_ISREG(mode):
+            report.notes.append(f"{relative}: left by an interrupted commit; the next run deletes it")
+        elif relative in ("manifest.new", "case.toml.new") and stat.S_ISREG(mode):
+            report.notes.append(f"{relative}: left by an interrupted run; the next run deletes it")
+        else:
+            kind = "link" if stat.S_ISLNK(mode) else "folder" if stat.S_ISDIR(mode) else "file"
+            hint = " (a damaged line of the log may have named it)" if log.problems else ""
+            report.problems.append(Problem(relative, f"{kind} that no line of the custody log names{hint}"))
+
+
+def _named_by(line: bytes) -> set[str]:
+    try:
+        facts = orjson.loads(line)["facts"]
+        return {str(entry["path"]) for entry in (*facts["added"], *facts["blobs"]) if entry["path"]}
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return set()
+
+
+def _walk(root: Path, prefix: str) -> Iterator[tuple[str, int]]:
+    """Everything in the case with its mode, links not followed, unchecked folders not entered."""
+    with os.scandir(root / prefix if prefix else root) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    for entry in found:
+        relative = f"{prefix}/{entry.name}" if prefix else entry.name
+        mode = entry.stat(follow_symlinks=False).st_mode
+        yield relative, mode
+        if stat.S_ISDIR(mode) and relative not in UNCHECKED_FOLDERS and relative.count("/") < 8:
+            yield from _walk(root, relative)
+
+
+def _check_file(root: Path, path: str, size: int, sha256: str, meter: _Meter, report: _Report) -> bool:
+    """Compare a stored file's length and hash with what the log says."""
+    try:
+        with os.fdopen(open_regular(inside(root, path)), "rb", buffering=0) as stream:
+            length, digest = _hash(stream, hashlib.sha256(), path, meter)
+    except (OSError, CasemateError) as error:
+        what = error.what if isinstance(error, CasemateError) else f"cannot be read: {error.strerror}"
+        report.problems.append(Problem(path, what))
+        return False
+    if length != size:
+        report.problems.append(Problem(path, f"is {length} bytes long where the custody log says {size}"))
+        return False
+    if digest.hexdigest() != sha256:
+        report.problems.append(Problem(path, "has bytes that were changed (its SHA-256 is not the one in the log)"))
+        return False
+    return True
+
+
+def _hash(stream: BinaryIO | Any, digest: Any, what: str, meter: _Meter) -> tuple[int, Any]:
+    length = 0
+    while data := stream.read(READ_BYTES):
+        digest.update(data)
+        length += len(data)
+        meter.add(len(data), what)
+    return length, digest
+
+
+def _check_blobs(root: Path, live: LiveState, meter: _Meter, report: _Report) -> None:
+    """Check stored bytes and content of all evidence, each beginning hashed once for all that continue it."""
+    following: dict[str | None, list[Blob]] = {}
+    for blob in live.blobs.values():
+        following.setdefault(None if blob.reference else blob.continues, []).append(blob)
+    waiting: list[tuple[Blob, Any]] = [(blob, hashlib.sha256()) for blob in reversed(following.get(None, []))]
+    while waiting:
+        blob, digest = waiting.pop()
+        digest = _check_blob(root, blob, digest, meter, report)
+        waiting.extend((after, digest and digest.copy()) for after in reversed(following.get(blob.evidence, [])))
+
+
+def _check_blob(root: Path, blob: Blob, digest: Any, meter: _Meter, report: _Report) -> Any:
+    """Check one piece of evidence; the digest of its whole content, None if that cannot be told."""
+    stream: BinaryIO
+    try:
+        if blob.path is None:
+            where = f"evidence {blob.evidence[:16]} left in place at {blob.reference}"
+            stream = FileSource(Path(str(blob.reference)), blob.size).open()
+        else:
+            where = blob.path
+            sound = _check_file(root, blob.path, blob.stored_bytes, str(blob.sha256), meter, report)
+            stream = open_blob(inside(root, blob.path))
+            if not sound and digest is None:
+                return None
+    except (OSError, CasemateError) as error:
+        what = error.what if isinstance(error, CasemateError) else f"cannot be read: {error}"
+        problem = Problem(where, what)
+        if not any(known.where == where for known in report.problems):
+            report.problems.append(problem)
+        return None
+    if digest is None:
+        stream.close()
+        report.notes.append(f"{where}: its content was not checked, because the evidence it continues is damaged")
+        return None
+    try:
+        with stream:
+            length, digest = _hash(stream, digest, where, meter)
+    except CasemateError as error:
+        report.problems.append(Problem(where, error.what))
+        return None
+    wanted = blob.size if blob.reference else blob.bytes
+    if length != wanted:
+        report.problems.append(Problem(where, f"holds {length} bytes of content where the custody log says {wanted}"))
+        return None
+    if digest.hexdigest() != blob.evidence:
+        report.problems.append(Problem(where, "its content is not the evidence of this name"))
+        return None
+    return digest
