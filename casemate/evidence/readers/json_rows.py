@@ -44,6 +44,7 @@ class Arrangement:
             own name.  No column twice.
         times: positions of the keys that may hold the time, best first; the first that is not null
             is read and becomes ``time_raw`` (and, where it has no column, is not repeated in ``rest``).
+        names: names in ``rest``, one for each key; the keys themselves if empty.
         rewrite: records with these keys must be rewritten first (flattened, unwrapped); what it
             returns is arranged by its own keys, and must hold no objects.
     """
@@ -51,6 +52,7 @@ class Arrangement:
     table: str
     targets: tuple[str | None, ...] = ()
     times: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
     rewrite: Callable[[Fields], Fields] | None = None
 
 
@@ -265,7 +267,8 @@ class JsonRows:
         if time is not None:
             table.fill(TIME_RAW, slots, _first_texts(columns, kinds, arrangement.times, number))
         if rest:
-            table.fill(REST, slots, _rest([keys[p] for p in rest], [columns[p] for p in rest], number))
+            names = arrangement.names or keys
+            table.fill(REST, slots, _rest([names[p] for p in rest], [columns[p] for p in rest], number))
 
     def _arrangement(self, keys: Keys) -> Arrangement:
         arrangement = self._arrangements.get(keys)
