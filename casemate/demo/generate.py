@@ -28,17 +28,17 @@ from casemate.demo.writers import (
     zeek_header,
     zeek_line,
 )
+from casemate.settings import Asset, Settings, Vendor
 
 Progress = Callable[[int, int], None]
 
-CASE_SETTINGS = f"""\
-name = "{lab.LAB}: demo incident"
-own = ["{lab.OWN_INSIDE}", "{lab.OWN_OUTSIDE}"]
-
-[[core_assets]]
-name = "{lab.CORE_BUCKET}"
-kind = "bucket"
-"""
+SETTINGS = Settings(
+    name=f"{lab.LAB}: demo incident",
+    own=(lab.OWN_INSIDE, lab.OWN_OUTSIDE),
+    core=(Asset(lab.CORE_BUCKET, "bucket", (lab.CORE_BUCKET,)),),
+    vendors=(Vendor("Halden Example Services", (lab.VENDOR_ACCOUNT,)),),
+)
+"""What the lab would have written into its ``case.toml``."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,12 @@ class Demo:
         evidence: folder of log files, to be investigated.
         truth: JSON file with the labelled records of every step and decoy.
         origins: CSV file that registers the outside ranges to invented providers.
-        settings: text for the case's ``case.toml``.
         records: how many records were written.
     """
 
     evidence: Path
     truth: Path
     origins: Path
-    settings: str
     records: int
 
 
@@ -92,7 +90,7 @@ def generate(folder: Path, *, seed: int = 1, size: float = 1.0, progress: Progre
     truth.write_text(json.dumps(_truth(labels, seed, size), indent=1))
     origins = folder / "origins.csv"
     origins.write_text(origin_csv())
-    return Demo(evidence, truth, origins, CASE_SETTINGS, labels.total)
+    return Demo(evidence, truth, origins, labels.total)
 
 
 def _growing_files(evidence: Path) -> dict[str, LogFile]:

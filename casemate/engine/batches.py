@@ -21,6 +21,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from casemate.schema.native import UTC_MICROSECONDS
+
 from casemate.errors import CaseDamaged
 
 PART_BYTES = 128 * 1024 * 1024  # a part is closed once it is this long, so it stays below 256 MiB
@@ -285,3 +287,11 @@ def _type_from_json(kind: Any, depth: int) -> pa.DataType:
     if set(kind) == {"struct"}:
         return pa.struct([pa.field(_text(name), _type_from_json(inner, depth + 1)) for name, inner in kind["struct"]])
     raise ValueError(kind)
+
+
+def in_utc(table: pa.Table) -> pa.Table:
+    """The table with every timestamp as UTC microseconds (engines run in UTC but label times differently)."""
+    schema = pa.schema(
+        [field.with_type(UTC_MICROSECONDS) if pa.types.is_timestamp(field.type) else field for field in table.schema]
+    )
+    return table.cast(schema)
