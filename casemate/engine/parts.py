@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -138,7 +138,7 @@ class _PartWriter:
             stored,
             compression="lz4",
             use_dictionary=True,
-            write_statistics=keyed,
+            write_statistics=cast(Any, keyed),  # a list of columns is fine, whatever the stubs say
             store_schema=False,  # text comes back as text, not as dictionaries
             version="2.6",
         )

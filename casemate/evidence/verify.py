@@ -24,8 +24,9 @@ from casemate.engine.files import inside, open_regular, read_regular
 from casemate.engine.state import Blob, LiveState
 from casemate.engine.store import INTENT, MANIFEST_BYTES
 from casemate.errors import CasemateError
-from casemate.evidence.blobs import FileSource, open_blob
+from casemate.evidence.blobs import open_blob
 from casemate.evidence.custody import LINE_BYTES, CustodyLine, Damage, TornTail, read_log
+from casemate.evidence.sources import FileSource
 
 CUT_LINES = "whole lines cut from the end of custody.jsonl cannot be seen without a seal"
 UNCHECKED_FILES = frozenset({"case.toml", "lock", "report.html"})
@@ -211,7 +212,8 @@ def _check_manifest(root: Path, log: _Log, intents: list[bytes], report: _Report
     if _was_interrupted(log, intents) and found == log.before.manifest():
         report.notes.append("manifest: from before the last commit, which was interrupted; the next run rebuilds it")
         return
-    same = len(os.path.commonprefix([found, wanted]))
+    same = next((at for at, (one, other) in enumerate(zip(found, wanted, strict=False)) if one != other), 0)
+    same = same or min(len(found), len(wanted))
     report.problems.append(Problem(f"manifest, byte {same}", "is not what the custody log gives"))
 
 
@@ -302,12 +304,11 @@ def _check_blobs(root: Path, live: LiveState, meter: _Meter, report: _Report) ->
 def _check_blob(root: Path, blob: Blob, digest: Any, meter: _Meter, report: _Report) -> Any:
     """Check one piece of evidence; the digest of its whole content, None if that cannot be told."""
     stream: BinaryIO
+    where = blob.path or f"evidence {blob.evidence[:16]} left in place at {blob.reference}"
     try:
         if blob.path is None:
-            where = f"evidence {blob.evidence[:16]} left in place at {blob.reference}"
             stream = FileSource(Path(str(blob.reference)), blob.size).open()
         else:
-            where = blob.path
             sound = _check_file(root, blob.path, blob.stored_bytes, str(blob.sha256), meter, report)
             stream = open_blob(inside(root, blob.path))
             if not sound and digest is None:
