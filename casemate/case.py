@@ -24,9 +24,9 @@ from casemate.engine.parts import Part
 from casemate.engine.state import Blob, LiveState
 from casemate.engine.store import FOLDERS, MANIFEST_BYTES, Stage, Store
 from casemate.errors import BadInput, CannotFinish, CaseDamaged, CaseLocked
+from casemate.evidence.blobs import source_of
 from casemate.evidence.custody import CustodyLog, intact_lines
 from casemate.evidence.readers.base import Source
-from casemate.evidence.sources import source_of
 from casemate.settings import Settings, format_settings, read_settings
 
 CASE_VERSION = 1

@@ -24,9 +24,8 @@ from casemate.engine.files import inside, open_regular, read_regular
 from casemate.engine.state import Blob, LiveState
 from casemate.engine.store import INTENT, MANIFEST_BYTES
 from casemate.errors import CasemateError
-from casemate.evidence.blobs import open_blob
+from casemate.evidence.blobs import FileSource, open_blob
 from casemate.evidence.custody import LINE_BYTES, CustodyLine, Damage, TornTail, read_log
-from casemate.evidence.sources import FileSource
 
 CUT_LINES = "whole lines cut from the end of custody.jsonl cannot be seen without a seal"
 UNCHECKED_FILES = frozenset({"case.toml", "lock", "report.html"})
@@ -212,8 +211,8 @@ def _check_manifest(root: Path, log: _Log, intents: list[bytes], report: _Report
     if _was_interrupted(log, intents) and found == log.before.manifest():
         report.notes.append("manifest: from before the last commit, which was interrupted; the next run rebuilds it")
         return
-    same = next((at for at, (one, other) in enumerate(zip(found, wanted, strict=False)) if one != other), 0)
-    same = same or min(len(found), len(wanted))
+    shorter = min(len(found), len(wanted))
+    same = next((at for at in range(shorter) if found[at] != wanted[at]), shorter)
     report.problems.append(Problem(f"manifest, byte {same}", "is not what the custody log gives"))
 
 
