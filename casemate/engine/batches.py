@@ -1,292 +1,55 @@
-"""Parts: the Parquet files that hold the rows of a table, and what the case knows about each.
-
-:func:`write_parts` is a plain function, so that worker processes that know nothing but a staging
-folder can call it; what it returns can be pickled.
-
-Text columns are written as dictionaries from what the readers hand over (``dictionary<int32,
-string>``), one row group for about :data:`ROW_GROUP_ROWS` rows.  The options below were chosen by
-measurement, see docs/decisions/0002-commit-protocol.md.
-"""
+"""Batches of stored parts as kernels see them, shared by all engines."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from casemate.schema.native import UTC_MICROSECONDS
 
-from casemate.errors import CaseDamaged
-
-PART_BYTES = 128 * 1024 * 1024  # a part is closed once it is this long, so it stays below 256 MiB
-ROW_GROUP_ROWS = 64 * 1024
-_DICTIONARY = pa.dictionary(pa.int32(), pa.string())
-
-_TYPES: dict[str, pa.DataType] = {
-    "string": pa.string(),
-    "bool": pa.bool_(),
-    "int32": pa.int32(),
-    "int64": pa.int64(),
-    "double": pa.float64(),
-    "binary": pa.binary(),
-    "timestamp[us, tz=UTC]": pa.timestamp("us", tz="UTC"),
-}
-"""Types a stored table may have, besides lists and structs of them."""
+BATCH_ROWS = 65_536
 
 
-@dataclass(frozen=True)
-class StagedPart:
-    """A written part that is not yet true."""
-
-    table: str
-    file: str  # absolute path in the staging folder
-    rows: int
-    bytes: int
-    sha256: str
-    schema: pa.Schema
-
-
-@dataclass(frozen=True)
-class Part:
-    """A live part of a table.
+def stored_batches(
+    parts: Iterable[Path], schema: pa.Schema, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS
+) -> Iterator[pa.RecordBatch]:
+    """Batches of a table's parts, text columns as ``dictionary<int32, string>``.
 
     Args:
-        table: name of the table.
-        path: place in the case folder, ``tables/<table>/part-<commit>-<number>.parquet``.
-        rows, bytes, sha256: of the file, as named by the custody log.
-        schema: schema of the file.
+        parts: Parquet files, each written with `schema`.
+        schema: the table's schema.
+        columns: columns to read; all when None.
+        rows: most rows of one batch.
+
+    Yields:
+        Record batches in the order of the parts and of their rows.
     """
-
-    table: str
-    path: str
-    rows: int
-    bytes: int
-    sha256: str
-    schema: pa.Schema
-
-
-def write_part(folder: str | Path, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> StagedPart:
-    """Write all `batches` as one part into `folder`, whatever its size.  See :func:`write_parts`."""
-    (part,) = write_parts(folder, table, schema, batches, part_bytes=None)
-    return part
+    wanted = list(columns) if columns is not None else schema.names
+    text = [name for name in wanted if schema.field(name).type == pa.string()]
+    for part in parts:
+        # read_dictionary keeps the file's own dictionaries: distinct values cost nothing again
+        with pq.ParquetFile(part, read_dictionary=text, memory_map=False, pre_buffer=True) as file:
+            for batch in file.iter_batches(batch_size=rows, columns=wanted, use_threads=True):
+                yield batch.select(wanted)
 
 
-def write_parts(
-    folder: str | Path,
-    table: str,
-    schema: pa.Schema,
-    batches: Iterable[pa.RecordBatch],
-    *,
-    part_bytes: int | None = PART_BYTES,
-) -> list[StagedPart]:
-    """Write `batches` as parts of `table` into the staging folder `folder`.
-
-    Args:
-        folder: an existing folder, ``Stage.folder``.
-        table: name of the table.
-        schema: stored schema; batches may lack columns (null), have them in any order, and hold
-            text as ``dictionary<int32, string>``.
-        batches: rows, of any number and size.
-        part_bytes: begin another part once one is this long; None keeps all in one part.
-
-    Returns:
-        The parts written: none for no rows (one empty part when `part_bytes` is None).
-
-    Raises:
-        OSError: disk full and the like.
-        ValueError: a column of a batch is not in `schema`, or a required one is missing.
-    """
-    written: list[StagedPart] = []
-    writer: _PartWriter | None = None
-    try:
-        for group in _groups(batches, schema):
-            writer = writer or _PartWriter(Path(folder), table, schema)
-            writer.write(group)
-            if part_bytes is not None and writer.bytes >= part_bytes:
-                written.append(writer.close())
-                writer = None
-        if writer is None and not written and part_bytes is None:
-            writer = _PartWriter(Path(folder), table, schema)
-        if writer is not None:
-            written.append(writer.close())
-            writer = None
-    finally:
-        if writer is not None:
-            writer.abandon()
-    return written
+def as_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with its plain text columns dictionary-encoded."""
+    arrays = [
+        column.dictionary_encode()
+        if pa.types.is_string(kind := column.type) or pa.types.is_large_string(kind)
+        else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
 
 
-class _PartWriter:
-    """One part being written."""
-
-    def __init__(self, folder: Path, table: str, schema: pa.Schema) -> None:
-        descriptor, name = tempfile.mkstemp(prefix=f"{table}-", suffix=".parquet", dir=folder)
-        os.close(descriptor)
-        self._path = Path(name)
-        self._table, self._schema, self._rows = table, schema, 0
-        self._sink = pa.OSFile(name, "wb")
-        stored = pa.schema([field.with_type(_stored_type(field.type)) for field in schema])
-        keyed = [field.name for field in schema if not pa.types.is_string(field.type) or field.name == "evidence"]
-        self._writer = pq.ParquetWriter(
-            self._sink,
-            stored,
-            compression="lz4",
-            use_dictionary=True,
-            write_statistics=keyed,
-            store_schema=False,  # text comes back as text, not as dictionaries
-            version="2.6",
-        )
-
-    @property
-    def bytes(self) -> int:
-        return self._sink.tell()
-
-    def write(self, rows: pa.Table) -> None:
-        self._writer.write_table(rows, row_group_size=max(len(rows), 1))
-        self._rows += len(rows)
-
-    def close(self) -> StagedPart:
-        self._writer.close()
-        self._sink.close()
-        with self._path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        size = self._path.stat().st_size
-        return StagedPart(self._table, str(self._path), self._rows, size, digest, self._schema)
-
-    def abandon(self) -> None:
-        try:
-            self._sink.close()
-        except OSError:
-            pass  # the disk is full: what matters is that the file goes
-        self._path.unlink(missing_ok=True)
-
-
-def _stored_type(kind: pa.DataType) -> pa.DataType:
-    return _DICTIONARY if pa.types.is_string(kind) else kind
-
-
-def _groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Batches brought to the stored schema and joined into row groups.
-
-    The dictionaries inside a row group are made one: Parquet takes a dictionary as it is only if
-    every chunk of the row group shares it, and decodes all values again otherwise.
-    """
-    waiting: list[pa.RecordBatch] = []
-    rows = 0
-    for batch in batches:
-        if batch.num_rows == 0:
-            continue
-        waiting.append(_conform(batch, schema))
-        rows += batch.num_rows
-        if rows >= ROW_GROUP_ROWS:
-            yield _joined(waiting)
-            waiting, rows = [], 0
-    if waiting:
-        yield _joined(waiting)
-
-
-def _joined(batches: list[pa.RecordBatch]) -> pa.Table:
-    table = pa.Table.from_batches(batches)
-    return table.unify_dictionaries() if len(batches) > 1 else table
-
-
-def _conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    names = set(batch.schema.names)
-    unknown = names - set(schema.names)
-    if unknown:
-        raise ValueError(f"columns not in the table's schema: {sorted(unknown)}")
-    columns, fields = [], []
-    for field in schema:
-        wanted = _stored_type(field.type)
-        if field.name in names:
-            column = batch.column(field.name)
-            if not field.nullable and column.null_count:
-                raise ValueError(f"column '{field.name}' must not be null")
-            if column.type != wanted:
-                column = _converted(column, wanted)
-        elif field.nullable:
-            column = _nulls(wanted, batch.num_rows)
-        else:
-            raise ValueError(f"column '{field.name}' is missing")
-        columns.append(column)
-        fields.append(field.with_type(wanted))
-    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
-
-
-def _nulls(kind: pa.DataType, rows: int) -> pa.Array:
-    if kind == _DICTIONARY:
-        return pa.DictionaryArray.from_arrays(pa.nulls(rows, pa.int32()), pa.array([], pa.string()))
-    return pa.nulls(rows, kind)
-
-
-def _converted(column: pa.Array, wanted: pa.DataType) -> pa.Array:
-    if wanted == _DICTIONARY:
-        if pa.types.is_dictionary(column.type):
-            return column.cast(pa.dictionary(pa.int32(), pa.string()))
-        return column.cast(pa.string()).dictionary_encode()
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    return column.cast(wanted)
-
-
-def schema_to_json(schema: pa.Schema) -> list[list[Any]]:
-    """A schema as JSON values: ``[name, type, nullable]`` for each column.
-
-    Raises:
-        ValueError: a type that stored tables do not use.
-    """
-    return [[field.name, _type_to_json(field.type), field.nullable] for field in schema]
-
-
-def schema_from_json(columns: Any) -> pa.Schema:
-    """The inverse of :func:`schema_to_json`.
-
-    Raises:
-        CaseDamaged: not what that function writes.
-    """
-    try:
-        fields = [pa.field(_text(name), _type_from_json(kind, 0), bool(nullable)) for name, kind, nullable in columns]
-    except (TypeError, ValueError, KeyError):
-        raise CaseDamaged("a table's schema cannot be read", where="custody.jsonl") from None
-    lowered = [field.name.lower() for field in fields]
-    if len(set(lowered)) != len(lowered) or not fields:
-        raise CaseDamaged("a table's columns are not unique ignoring case", where="custody.jsonl")
-    return pa.schema(fields)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value or len(value) > 1024 or "\x00" in value:
-        raise ValueError(value)
-    return value
-
-
-def _type_to_json(kind: pa.DataType) -> Any:
-    if pa.types.is_list(kind):
-        return {"list": _type_to_json(kind.value_type)}
-    if pa.types.is_struct(kind):
-        return {"struct": [[field.name, _type_to_json(field.type)] for field in kind]}
-    if str(kind) not in _TYPES:
-        raise ValueError(f"stored tables have no columns of type {kind}")
-    return str(kind)
-
-
-def _type_from_json(kind: Any, depth: int) -> pa.DataType:
-    if depth > 8:
-        raise ValueError("nested too deeply")
-    if isinstance(kind, str):
-        return _TYPES[kind]
-    if set(kind) == {"list"}:
-        return pa.list_(_type_from_json(kind["list"], depth + 1))
-    if set(kind) == {"struct"}:
-        return pa.struct([pa.field(_text(name), _type_from_json(inner, depth + 1)) for name, inner in kind["struct"]])
-    raise ValueError(kind)
+def with_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The batch cast to `schema` (columns by name, dictionaries decoded where the schema has text)."""
+    return pa.RecordBatch.from_arrays([batch.column(field.name).cast(field.type) for field in schema], schema=schema)
 
 
 def in_utc(table: pa.Table) -> pa.Table:
