@@ -36,6 +36,7 @@ from casemate.evidence.readers.zeek_fields import (
 from casemate.schema.native import NativeTable
 
 HEAD_LINES = 200
+MOST_NOTES = 50
 ROWS_AT_ONCE = 50_000
 MANY_DISTINCT = 0.5
 """A column with more distinct values than this share of its rows is not dictionary-encoded again."""
@@ -101,7 +102,7 @@ class Layout:
     names: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     trouble: str | None = None
-    note: str | None = None
+    notes: list[str] = field(default_factory=list)
     plain: set[int] = field(default_factory=set)
     """Columns with so many distinct values that a dictionary is not worth its price."""
 
@@ -120,14 +121,14 @@ def layout(header: Header, file_name: str, most_fields: int) -> Layout:
     made.path = header.path
     if header.path is None:
         made.path = infer_path(header.fields, file_name)
-        made.note = f"no #path line: {_read_as(made.path)} by its fields"
+        made.notes.append(f"no #path line: {_read_as(made.path)} by its fields")
     made.table = TABLES.get(made.path or "", OTHER)
     made.names = canonical_names(made.table, header.fields)
     made.plain = {index for index, name in enumerate(made.names) if name in MOSTLY_DISTINCT}
     addresses = {*CONNECTION_ADDRESSES, *ADDRESSES.get(made.path or "", ())}
     made.kinds = header.types or tuple("addr" if name in addresses else "" for name in made.names)
     if not header.types:
-        made.note = "no usable #types line: booleans and sets are left as written"
+        made.notes.append("no usable #types line: booleans and sets are left as written")
     return made
 
 
@@ -184,13 +185,13 @@ def read(source: Source, context: ReadContext) -> Iterator[Rows | Reject | Tally
                     if len(layouts) >= 1_000:  # a header before every line must not fill the memory
                         layouts.clear()
                     made = layouts[header] = layout(header, context.path, limits.fields_per_record)
-                if made.note:
-                    notes.add(made.note)
+                if len(notes) < MOST_NOTES:
+                    notes.update(made.notes)
                 yield from _records(made, item, begin, end)
             last = item
         if last is not None and _open_ended(source, last):
             notes.add("the last line has no line end: the file may have been cut there, its last field may be short")
-    yield Tally(records, structure, tuple(sorted(notes))[:100])
+    yield Tally(records, structure, tuple(sorted(notes)))
 
 
 def header_before(stream: BinaryIO, context: ReadContext) -> Header:

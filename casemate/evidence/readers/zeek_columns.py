@@ -47,6 +47,8 @@ MILLISECONDS_FROM = 630_000_000_000
 as seconds they would lie after the year 20000."""
 
 _ESCAPE = re.compile(rb"\\(\\|x[0-9a-fA-F]{2})")
+_CONTROLS = {code: f"\\x{code:02x}" for code in range(32) if chr(code) not in "\t\n\r"}
+"""Control characters stay ``\\xNN``, as Zeek's JSON writer leaves them."""
 _SECONDS = r"^[0-9]{9,10}\.[0-9]{6}$"
 
 Bits: TypeAlias = npt.NDArray[np.int32]
@@ -75,8 +77,8 @@ def unescape(text: str) -> tuple[str, int]:
     except UnicodeDecodeError:
         value, bits = raw.decode("utf-8", "backslashreplace"), BIT["encoding_replaced"]
     if "\x00" in value:
-        value, bits = value.replace("\x00", "\\x00"), bits | BIT["nul_bytes"]
-    return value, bits
+        bits |= BIT["nul_bytes"]
+    return value.translate(_CONTROLS), bits
 
 
 def element_values(text: str, marks: Marks, unset: str) -> tuple[str, int]:
@@ -156,6 +158,8 @@ def read_time(text: str) -> Reading:
     if "T" in text or text.count("-") > 1:
         return read_iso(text)
     whole = text.partition(".")[0]
+    if whole[:1] == "-" and whole[1:].isdecimal():
+        return None, ("time_out_of_range",)
     if len(whole) >= 12 and whole.isdecimal() and whole.isascii() and int(whole[:20]) >= MILLISECONDS_FROM:
         return read_epoch(text, 1_000)
     return read_epoch(text, 1_000_000)

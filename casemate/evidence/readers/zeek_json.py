@@ -10,6 +10,7 @@ Yields the same tables as :mod:`casemate.evidence.readers.zeek`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -36,6 +37,7 @@ LOOKED_AT = 8
 """Lines of the head that are tried."""
 MOST_NOTES = 50
 
+_ISO_TIME = re.compile(rb'"ts" ?: ?"\d{4}-')
 _MARK = "\x00path:"
 """Begins the key that carries the log's name while a record is placed; no key of evidence holds a NUL."""
 
@@ -74,7 +76,7 @@ def read(source: Source, context: ReadContext) -> Iterator[Rows | Reject | Tally
     """All records, whatever logs they are of."""
     placing = _Placing(context.path)
     with source.open() as stream:
-        iso = b'"ts":"' in stream.read(64 * 1024)
+        iso = _ISO_TIME.search(stream.read(64 * 1024)) is not None
     addresses = {table.name: CONNECTION_ADDRESSES for table in ALL_TABLES}
     addresses |= {TABLES[path].name: (*CONNECTION_ADDRESSES, *names) for path, names in ADDRESSES.items()}
     # read_json_time reads plain ISO texts by the column; read_time also knows the short epochs before 2001
