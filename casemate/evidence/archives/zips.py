@@ -22,7 +22,16 @@ LOCATOR_BYTES = 20
 END64 = b"PK\x06\x06"
 DIRECTORY_BYTES_PER_MEMBER = 1024
 ENCRYPTED = 0x1
-ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError, struct.error)
+ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,
+    NotImplementedError,
+    struct.error,
+)
 
 
 def zip_members(stream: BinaryIO, unpacking: Unpacking) -> Iterator[Member]:

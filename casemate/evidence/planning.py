@@ -1,0 +1,395 @@
+"""From files to tasks: what is new, what is known, what continues, what has to be unpacked first.
+
+The planner is the only part of ingest that looks at the file system and takes containers apart.
+It gives tasks one by one as they fill up, each with the stage its results will be committed from,
+so that unpacked content never waits in large amounts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from casemate.engine.files import disk_errors
+from casemate.engine.store import Stage, Store
+from casemate.errors import UnreadableEvidence
+from casemate.evidence.archives import Broken, Budget, BudgetSpent, Member, Unpacking, members
+from casemate.evidence.blobs import BlobSource, BlobWriter, ContinuedSource, FileSource, content_hash, kept, source_of
+from casemate.evidence.continuing import Superseded, hash_with_beginning, line_start
+from casemate.evidence.identify import HEAD_BYTES, Identified, identify
+from casemate.evidence.intake import Found, Problem
+from casemate.evidence.known import Known, KnownEvidence
+from casemate.evidence.readers.base import ReaderSpec, Source
+from casemate.evidence.reading import IngestItem, IngestTask
+from casemate.limits import MIB, Limits
+
+TASK_BYTES = 64 * MIB
+TASK_ITEMS = 1_000
+
+
+@dataclass(frozen=True)
+class Registration:
+    """That known content was received (again)."""
+
+    sha256: str
+    path: str
+    parent: str | None = None
+    member_path: str | None = None
+
+
+@dataclass
+class Pending:
+    """A task on its way, and what is committed together with its result."""
+
+    stage: Stage
+    items: list[IngestItem] = field(default_factory=list)
+    registrations: list[Registration] = field(default_factory=list)
+    superseded: list[Superseded] = field(default_factory=list)
+    bytes: int = 0
+    top_level_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a content comes from."""
+
+    path: str
+    dated: datetime
+    name: str
+    parent: str | None = None
+    member_path: str | None = None
+
+    @property
+    def shown(self) -> str:
+        return f"{self.path}!/{self.member_path}" if self.member_path is not None else self.path
+
+
+@dataclass
+class _Kept:
+    """Content that is in a stage already: its source and blob file (a member, or an appended end)."""
+
+    source: Source
+    item: dict
+
+
+class Planner:
+    """Plans one run over `found` files.
+
+    Args:
+        store: the case's store, open for writing.
+        known: what the case holds.
+        readers: readers to choose from.
+        limits: limits of this run.
+        in_place: leave top-level files where they are.
+        task_bytes: content of one task.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        known: Known,
+        readers: Sequence[ReaderSpec],
+        limits: Limits,
+        *,
+        in_place: bool = False,
+        task_bytes: int = TASK_BYTES,
+    ) -> None:
+        self._store, self._known, self._readers, self._limits = store, known, readers, limits
+        self._in_place, self._task_bytes = in_place, task_bytes
+        self._next: Pending | None = None
+        self._scratch: Stage | None = None
+        self._numbers = itertools.count()
+        self._unhashed: dict[int, list[FileSource]] = {}
+        self._shared_sizes: set[int] = set()
+        self.pending: deque[Pending] = deque()
+        self.problems: list[Problem] = []
+        self.known_again = 0
+        """Pieces of evidence that were in the case already."""
+        self.continued = 0
+        """Pieces of evidence that continue older ones."""
+
+    def tasks(self, found: Sequence[Found]) -> Iterator[IngestTask]:
+        """Tasks in the order of the files; after each one `pending` has one more entry."""
+        sizes: set[int] = set()
+        for file in found:
+            (self._shared_sizes if file.size in sizes else sizes).add(file.size)
+        for file in found:
+            try:
+                yield from self._file(file)
+            except UnreadableEvidence as error:
+                self.problems.append(Problem(str(file.path), f"{error.what}; not taken"))
+            self._current().top_level_bytes += file.size
+        if self._next is not None and (self._next.items or self._next.registrations):
+            yield self._flush()
+
+    def close(self) -> None:
+        """Delete what was only needed while planning."""
+        for stage in (self._scratch, self._next):
+            if stage is not None:
+                self._store.discard(stage if isinstance(stage, Stage) else stage.stage)
+        self._scratch = self._next = None
+
+    # one file, one member
+
+    def _file(self, file: Found) -> Iterator[IngestTask]:
+        place = _Place(str(file.path), file.dated, file.path.name)
+        if file.size > self._limits.evidence_bytes:
+            self.problems.append(Problem(place.shown, f"limit evidence_bytes reached: {file.size:,} bytes; not taken"))
+            return
+        source = FileSource(file.path, file.size)
+        with source.open() as stream:
+            head = stream.read(HEAD_BYTES)
+        seen = identify(head, self._readers)
+        older = self._known.before((place.path, None), None, file.size)
+        sha256: str | None = None
+        if older is not None:
+            hashed = hash_with_beginning(source, older.bytes)
+            sha256 = hashed.whole
+            if sha256 not in self._known.hashes and hashed.first == older.sha256 and not seen.container:
+                yield from self._continuing(place, source, seen, older, hashed.digest)
+                return
+        elif seen.container or file.size in self._known.sizes or file.size in self._shared_sizes:
+            sha256 = self._hash(source)
+        else:
+            self._unhashed.setdefault(file.size, []).append(source)
+        if sha256 is not None:
+            if self._again(sha256, place):
+                return
+            self._known.add(sha256, file.size)
+        if seen.container:
+            assert sha256 is not None
+            yield from self._container(place, source, seen, sha256, Budget(self._limits), 0, None)
+        else:
+            yield from self._add(self._item(place, source, seen, sha256), file.size)
+
+    def _hash(self, source: FileSource) -> str:
+        with source.open() as stream:
+            return content_hash(stream)
+
+    def _again(self, sha256: str, place: _Place) -> bool:
+        """Register known content once more; whether it is known."""
+        if sha256 not in self._known.hashes:
+            return False
+        self.known_again += 1
+        if place.parent is not None and (
+            sha256, place.path, place.parent, place.member_path,
+        ) in self._known.registrations:  # fmt: skip
+            return True  # an interrupted run got as far as this member
+        self._current().registrations.append(Registration(sha256, place.path, place.parent, place.member_path))
+        return True
+
+    def _item(self, place: _Place, source: Source, seen: Identified, sha256: str | None, **more: object) -> IngestItem:
+        notes = (seen.note,) if seen.note is not None else ()
+        return IngestItem(
+            sha256=sha256,
+            source=source,
+            path=place.path,
+            dated=place.dated,
+            format=seen.format,
+            reader=seen.reader,
+            parent=place.parent,
+            member_path=place.member_path,
+            **{"notes": notes, "in_place": self._in_place and place.parent is None, **more},  # type: ignore[arg-type]
+        )
+
+    # logs that grew
+
+    def _continuing(
+        self, place: _Place, source: Source, seen: Identified, older: KnownEvidence, digest: object
+    ) -> Iterator[IngestTask]:
+        """Keep and read only what was appended to `older`; `digest` has seen the bytes before."""
+        blobs = self._store.state.blobs
+        before = source_of(self._store.root, blobs, older.sha256)
+        stage = self._current().stage
+        file = stage.blob_path()
+        with BlobWriter(file, digest) as writer, source.open() as stream:
+            stream.seek(older.bytes)
+            while data := stream.read(MIB):
+                writer.write(data)
+            finished = writer.finish()
+        self._known.add(finished.sha256, older.bytes + finished.bytes)
+        start, notes = None, [f"continues {older.sha256}"]
+        if seen.reader is not None and seen.reader.continues and seen.format == older.format:
+            start = line_start(before, self._limits.line_bytes)
+            if start.unfinished:
+                superseded = [Superseded(older.sha256, start.record, finished.sha256)]
+            else:
+                superseded = []
+        else:
+            superseded = [Superseded(item, 1, finished.sha256) for item in self._chain(older)]
+            notes.append("read again from its beginning; the records of what it continues are counted here")
+        self.continued += 1
+        self._current().superseded.extend(superseded)
+        if seen.note is not None:
+            notes.append(seen.note)
+        item = self._item(
+            place,
+            ContinuedSource((before, BlobSource(file, finished.bytes))),
+            seen,
+            finished.sha256,
+            notes=tuple(notes),
+            in_place=False,
+            blob=kept(finished, continues=blobs[older.sha256]),
+            blob_file=str(file),
+            continues=older.sha256,
+            start_offset=start.offset if start else 0,
+            start_record=start.record if start else 1,
+        )
+        yield from self._add(item, finished.bytes)
+
+    def _chain(self, older: KnownEvidence) -> list[str]:
+        """Older evidence with records and all it continues."""
+        chain, at = [], older
+        while True:
+            if at.records:
+                chain.append(at.sha256)
+            if at.continues is None or at.continues not in self._known.evidence:
+                return chain
+            at = self._known.evidence[at.continues]
+
+    # containers
+
+    def _container(
+        self,
+        place: _Place,
+        source: Source,
+        seen: Identified,
+        sha256: str,
+        budget: Budget,
+        depth: int,
+        blob: tuple | None,
+    ) -> Iterator[IngestTask]:
+        """The members of a container, then the container itself: when it is in, all of it is."""
+        unpacking = Unpacking(source.size, budget)
+        if depth >= self._limits.archive_depth:
+            unpacking.note(f"limit archive_depth reached: nested more than {depth} deep; not unpacked")
+        else:
+            scratch = self._scratch_folder()
+            try:
+                for member in members(seen.format, source, place.name, unpacking, scratch):
+                    yield from self._member(member, place, sha256, unpacking, depth)
+            except BudgetSpent as error:
+                unpacking.note(f"{error}; what came out before is kept")
+            except RecursionError:
+                unpacking.note("its headers are nested too deeply; what came out before is kept")
+        self.problems.extend(Problem(place.shown, note) for note in unpacking.notes)
+        more: dict[str, object] = {}
+        if blob is not None:
+            entry, file = blob
+            moved = self._current().stage.blob_path()
+            with disk_errors(moved):
+                file.replace(moved)
+            more = {"blob": entry, "blob_file": str(moved)}
+            source = BlobSource(moved, source.size)
+        item = self._item(place, source, seen, sha256, notes=tuple(unpacking.notes), **more)
+        yield from self._add(item, source.size if blob is None else 0)
+
+    def _member(
+        self, member: Member, container: _Place, parent: str, unpacking: Unpacking, depth: int
+    ) -> Iterator[IngestTask]:
+        shown = member.name.encode("utf-8", "backslashreplace").decode()
+        inside = f"{container.member_path}!/{shown}" if container.member_path is not None else shown
+        place = _Place(container.path, member.dated or container.dated, shown, parent, inside)
+        file = self._current().stage.blob_path()
+        notes: list[str] = []
+        spent: BudgetSpent | None = None
+        head = bytearray()
+        with BlobWriter(file) as writer:
+            size = 0
+            try:
+                while block := member.read():
+                    if size + len(block) > self._limits.evidence_bytes:
+                        raise BudgetSpent("limit evidence_bytes reached inside this member")
+                    writer.write(block)
+                    size += len(block)
+                    if len(head) < HEAD_BYTES:
+                        head += block[: HEAD_BYTES - len(head)]
+            except Broken as error:
+                notes.append(str(error))
+            except BudgetSpent as error:
+                spent = error
+                notes.append(f"{error}; what came out before is kept")
+            finished = writer.finish()
+        self.problems.extend(Problem(place.shown, note) for note in notes)
+        if notes and not finished.bytes:
+            unpacking.note(f"member {shown!r}: {notes[0]}")
+            file.unlink()
+        else:
+            self._hash_same_size(finished.bytes)
+            if self._again(finished.sha256, place):
+                file.unlink()
+            else:
+                self._known.add(finished.sha256, finished.bytes)
+                seen = identify(bytes(head), self._readers)
+                yield from self._new_member(place, file, finished, seen, notes, unpacking, depth)
+        if spent is not None:
+            raise spent
+
+    def _new_member(
+        self,
+        place: _Place,
+        file: Path,
+        finished,
+        seen: Identified,
+        notes: list[str],
+        unpacking: Unpacking,
+        depth: int,
+    ) -> Iterator[IngestTask]:
+        source = BlobSource(file, finished.bytes)
+        if seen.container:
+            aside = self._scratch_folder() / f"container-{next(self._numbers)}.zst"
+            with disk_errors(aside):
+                file.replace(aside)
+            source = BlobSource(aside, finished.bytes)
+            yield from self._container(
+                place, source, seen, finished.sha256, unpacking.budget, depth + 1, (kept(finished), aside)
+            )
+            return
+        older = self._known.before((place.path, place.member_path), place.parent, finished.bytes)
+        if older is not None:
+            hashed = hash_with_beginning(source, older.bytes)
+            if hashed.first == older.sha256:
+                yield from self._continuing(place, source, seen, older, hashed.digest)
+                return
+        if seen.note is not None:
+            notes = [*notes, seen.note]
+        item = self._item(
+            place, source, seen, finished.sha256, notes=tuple(notes), blob=kept(finished), blob_file=str(file)
+        )
+        yield from self._add(item, finished.bytes)
+
+    def _hash_same_size(self, size: int) -> None:
+        """Hash files of this size that were taken on the strength of having a size of their own."""
+        for source in self._unhashed.pop(size, []):
+            with contextlib.suppress(UnreadableEvidence):
+                self._known.add(self._hash(source), size)
+
+    # filling tasks
+
+    def _current(self) -> Pending:
+        if self._next is None:
+            self._next = Pending(self._store.stage())
+        return self._next
+
+    def _scratch_folder(self) -> Path:
+        if self._scratch is None:
+            self._scratch = self._store.stage()
+        return self._scratch.folder
+
+    def _add(self, item: IngestItem, size: int) -> Iterator[IngestTask]:
+        current = self._current()
+        current.items.append(item)
+        current.bytes += size
+        if current.bytes >= self._task_bytes or len(current.items) >= TASK_ITEMS:
+            yield self._flush()
+
+    def _flush(self) -> IngestTask:
+        current = self._current()
+        self._next = None
+        self.pending.append(current)
+        return IngestTask(str(current.stage.folder), tuple(current.items), self._limits)
