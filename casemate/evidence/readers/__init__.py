@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from casemate.evidence.readers.auditd import AUDITD_READER
 from casemate.evidence.readers.base import ReaderSpec
+from casemate.evidence.readers.cloudtrail import CLOUDTRAIL_DOCUMENTS, CLOUDTRAIL_LINES
+from casemate.evidence.readers.kubernetes_audit import KUBERNETES_DOCUMENTS, KUBERNETES_LINES
 from casemate.evidence.readers.syslog import SYSLOG_READER
 from casemate.evidence.readers.sysmon_linux import SYSMON_LINUX_READER
 from casemate.evidence.readers.text import LINES_READER
@@ -16,6 +18,10 @@ from casemate.evidence.readers.zeek_json import ZEEK_JSON
 READERS: tuple[ReaderSpec, ...] = (
     ZEEK_TSV,
     ZEEK_JSON,
+    CLOUDTRAIL_LINES,
+    CLOUDTRAIL_DOCUMENTS,
+    KUBERNETES_LINES,
+    KUBERNETES_DOCUMENTS,
     AUDITD_READER,
     SYSLOG_READER,
     SYSMON_LINUX_READER,

@@ -35,7 +35,7 @@ class JsonObject:
     flags: tuple[str, ...] = ()
 
 
-class _Doubled(ValueError):
+class _DoubledError(ValueError):
     pass
 
 
@@ -102,12 +102,12 @@ def _read_slowly(text: str) -> tuple[dict[str, Any], tuple[str, ...]] | str:
         if len(value) != len(items):
             seen: set[str] = set()
             doubled = next(name for name, _ in items if name in seen or seen.add(name))
-            raise _Doubled(doubled)
+            raise _DoubledError(doubled)
         return value
 
     try:
         value = json.loads(text, object_pairs_hook=pairs, parse_int=integer, parse_float=decimal)
-    except _Doubled as error:
+    except _DoubledError as error:
         return f"the key {json.dumps(str(error)[:100])} stands twice in one object"
     except (ValueError, RecursionError) as error:
         return f"not JSON: {type(error).__name__}"
@@ -173,7 +173,8 @@ def through(fields: Any, path: str) -> str | None:
                 if isinstance(part, dict) and key in part:
                     following.append(part[key])
         level = following
-    texts = [text for value in level if (text := as_text(value)) is not None]
+    leaves = [leaf for value in level for leaf in (value if isinstance(value, list) else (value,))]
+    texts = [text for value in leaves if (text := as_text(value)) is not None]
     if not texts:
         return None
     return texts[0] if len(texts) == 1 else orjson.dumps(texts).decode()
