@@ -9,6 +9,7 @@ from casemate.evidence.readers.auditd import AUDITD_READER
 from casemate.evidence.readers.base import ReaderSpec
 from casemate.evidence.readers.cloudtrail import CLOUDTRAIL_DOCUMENTS, CLOUDTRAIL_LINES
 from casemate.evidence.readers.kubernetes_audit import KUBERNETES_DOCUMENTS, KUBERNETES_LINES
+from casemate.evidence.readers.suricata import SURICATA
 from casemate.evidence.readers.syslog import SYSLOG_READER
 from casemate.evidence.readers.sysmon_linux import SYSMON_LINUX_READER
 from casemate.evidence.readers.text import LINES_READER
@@ -25,5 +26,6 @@ READERS: tuple[ReaderSpec, ...] = (
     AUDITD_READER,
     SYSLOG_READER,
     SYSMON_LINUX_READER,
+    SURICATA,
     LINES_READER,  # the fallback for unknown text, always last
 )
