@@ -7,9 +7,11 @@ of rows can be filled in any order and the batch still comes out in the order of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -27,20 +29,49 @@ _EPOCH_UNITS = {10: 1_000_000, 13: 1_000, 16: 1}  # digits before the point -> m
 
 
 class Codes(dict[str | None, int]):
-    """Text -> number in order of first appearance; None -> -1."""
+    """Text -> number in order of first appearance; None -> -1.  Texts that hold NUL are remembered."""
+
+    nul = "\x00"
 
     def __init__(self) -> None:
         super().__init__()
         self[None] = -1
+        self.with_nul: list[int] = []
 
     def __missing__(self, text: str) -> int:
         code = len(self) - 1
         self[text] = code
+        if self.nul in text:
+            self.with_nul.append(code)
         return code
 
     def texts(self) -> list[str]:
         """The distinct texts, in the order of their numbers."""
         return list(self)[1:]  # type: ignore[arg-type]
+
+    def cleaned(self, text: str) -> str:
+        """A text with NUL written as ``\\x00``."""
+        return text.replace("\x00", "\\x00")
+
+
+class RestCodes(Codes):
+    """The same for JSON text, in which NUL is an escape."""
+
+    nul = "\\u0000"
+
+    def cleaned(self, text: str) -> str:
+        """The JSON text of the object without NUL; the same text if it only looked so."""
+        return orjson.dumps(_without_nul(orjson.loads(text))).decode()
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\x00", "\\x00")
+    if isinstance(value, list):
+        return [_without_nul(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_nul(name): _without_nul(item) for name, item in value.items()}
+    return value
 
 
 def read_json_time(text: str) -> Reading:
@@ -64,6 +95,7 @@ class TableColumns:
         self._filled: dict[str, list[tuple[Slots, npt.NDArray[np.int32]]]] = {}
         self._slots: list[Slots] = []
         self._flags: dict[int, tuple[str, ...]] = {}
+        self._cleaned: dict[str, list[str]] = {}
 
     def keep(self, slots: Slots) -> None:
         """These slots hold rows of this table."""
@@ -77,7 +109,7 @@ class TableColumns:
         """Set a column (also ``time_raw`` and ``rest``) in these slots."""
         codes = self._codes.get(name)
         if codes is None:
-            codes = self._codes[name] = Codes()
+            codes = self._codes[name] = RestCodes() if name == REST else Codes()
             self._filled[name] = []
         self._filled[name].append((slots, np.fromiter(map(codes.__getitem__, texts), np.int32, len(slots))))
 
@@ -86,6 +118,7 @@ class TableColumns:
         if not self._slots:
             return None
         kept = np.sort(np.concatenate(self._slots))
+        self._write_nul(len(record))
         arrays: dict[str, pa.Array] = {
             "record": pa.array(record[kept]),
             "offset": pa.array(offset[kept]),
@@ -96,11 +129,33 @@ class TableColumns:
         for name in (TIME_RAW, *self.table.columns, REST):
             if name in self._codes:
                 indices = self._indices(name, len(record))[kept]
+                texts = self._cleaned.get(name) or self._codes[name].texts()
                 arrays[name] = pa.DictionaryArray.from_arrays(
-                    pa.array(indices, mask=indices < 0), pa.array(self._codes[name].texts(), pa.string())
+                    pa.array(indices, mask=indices < 0), pa.array(texts, pa.string())
                 )
         self.__init__(self.table, self.read_time)
         return Rows(self.table.name, pa.RecordBatch.from_pydict(arrays))
+
+    def _write_nul(self, slots: int) -> None:
+        """Replace NUL in the distinct texts and flag the rows that had it."""
+        for name, codes in self._codes.items():
+            if not codes.with_nul:
+                continue
+            texts = codes.texts()
+            indices = self._indices(name, slots)
+            place = {text: code for code, text in enumerate(texts)}
+            for code in codes.with_nul:
+                text = codes.cleaned(texts[code])
+                if text == texts[code]:
+                    continue
+                rows = np.flatnonzero(indices == code)
+                for slot in rows.tolist():
+                    self.flag(slot, ("nul_bytes",))
+                texts[code] = text
+                if place.setdefault(text, code) != code:  # some other record has this very text
+                    indices[rows] = place[text]
+            self._cleaned[name] = texts
+            self._filled[name] = [(np.arange(slots), indices)]
 
     def _indices(self, name: str, slots: int) -> npt.NDArray[np.int32]:
         indices = np.full(slots, -1, np.int32)
@@ -111,7 +166,7 @@ class TableColumns:
     def _times(self, slots: int, kept: Slots) -> tuple[pa.Array, list[tuple[Slots, str]]]:
         if TIME_RAW not in self._codes:
             return pa.nulls(len(kept), UTC_MICROSECONDS), []
-        texts = self._codes[TIME_RAW].texts()
+        texts = self._cleaned.get(TIME_RAW) or self._codes[TIME_RAW].texts()
         micros, flagged = read_times(texts, self.read_time)
         indices = self._indices(TIME_RAW, slots)[kept]
         # the last element stands for "no time text", which index -1 finds

@@ -15,7 +15,7 @@ from casemate.evidence.lines import LineBlock, OverlongLine, read_lines
 from casemate.evidence.readers.base import ReadContext, Reject
 from casemate.evidence.readers.json_elements import BrokenElement, Framing, JsonElement, read_elements
 
-BLOCK_BYTES = 16 * 1024 * 1024
+BLOCK_BYTES = 4 * 1024 * 1024
 
 
 def json_lines(

@@ -11,7 +11,9 @@ A reader says where fields go with an *arrange* function: it is called once per 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,6 +114,29 @@ class _Group:
     records: list[Fields]
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What placing the records of one block needs and adds to."""
+
+    lines: Sequence[bytes]
+    number: Callable[[float], str]
+    rejects: dict[int, str]
+    flagged: Mapping[int, tuple[str, ...]]
+
+
+@contextmanager
+def _collection_paused() -> Iterator[None]:
+    """No cyclic garbage collection: it would walk tens of thousands of parsed records, which hold no
+    cycles, again and again, and take more time than reading them (measured: half of all)."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 class JsonRows:
     """Turns blocks of lines into batches; see :func:`read_json`."""
 
@@ -137,32 +162,8 @@ class JsonRows:
 
     def add(self, block: LineBlock) -> Iterator[Rows | Reject]:
         """Records of a block; batches come out whenever enough is collected."""
-        groups, odd = _parse(block.lines, self.limits)
-        rejects: dict[int, str] = {}
-        exact: dict[Keys, _Group] = {}
-        flagged: list[tuple[int, tuple[str, ...]]] = []
-        for index in odd:
-            line = block.lines[index]
-            if _is_blank(line):
-                continue
-            read = read_object(line, self.limits)
-            if isinstance(read, str):
-                rejects[index] = read
-                continue
-            fields, nul = _without_nul(read.fields) if b"\\u0000" in line else (read.fields, False)
-            flags = (*read.flags, "nul_bytes") if nul else read.flags
-            if flags:
-                flagged.append((index, flags))
-            _into(exact, tuple(fields), index, fields)
-        home: dict[int, str] = {}
-        flagged_lines = {index for index, _ in flagged}
-        for keys, group, number in [(k, g, _exact_float) for k, g in exact.items()] + [
-            (k, g, _quick_float) for k, g in groups.items()
-        ]:
-            self._place(keys, group, block.lines, number, rejects, home if flagged_lines else None)
-        for index, flags in flagged:
-            if index in home:
-                self._tables[home[index]].flag(self._slots + index, flags)
+        with _collection_paused():
+            rejects = self._collect(block)
         for index in sorted(rejects):
             yield Reject(
                 block.first_record + index, int(block.offsets[index]), int(block.lengths[index]), rejects[index]
@@ -176,6 +177,28 @@ class JsonRows:
         if self._slots >= BATCH_RECORDS or self._bytes >= BATCH_BYTES:
             yield from self.take()
 
+    def _collect(self, block: LineBlock) -> dict[int, str]:
+        """Put the records of a block into columns; index and reason of those that cannot be."""
+        groups, odd = _parse(block.lines)
+        rejects: dict[int, str] = {}
+        exact: dict[Keys, _Group] = {}
+        flagged: dict[int, tuple[str, ...]] = {}
+        for index in odd:
+            line = block.lines[index]
+            if _is_blank(line):
+                continue
+            read = read_object(line, self.limits)
+            if isinstance(read, str):
+                rejects[index] = read
+                continue
+            if read.flags:
+                flagged[index] = read.flags
+            _into(exact, tuple(read.fields), index, read.fields)
+        for some, number in ((groups, _quick_float), (exact, _exact_float)):
+            for keys, group in some.items():
+                self._place(_Work(block.lines, number, rejects, flagged), keys, group)
+        return rejects
+
     def take(self) -> Iterator[Rows]:
         """What is collected, one batch per table."""
         if self._slots:
@@ -186,89 +209,69 @@ class JsonRows:
                     yield rows
         self._clear()
 
-    def _place(
-        self,
-        keys: Keys,
-        group: _Group,
-        lines: Sequence[bytes],
-        number: Callable[[float], str],
-        rejects: dict[int, str],
-        home: dict[int, str] | None,
-    ) -> None:
+    def _place(self, work: _Work, keys: Keys, group: _Group) -> None:
         """Put the records of one group into their table's columns, rewriting and regrouping if needed."""
-        arrangement = self._arrangement(keys)
-        columns = list(zip(*map(dict.values, group.records), strict=True)) if arrangement.rewrite is None else []
-        kinds = [set(map(type, column)) for column in columns]
-        containers = any(dict in kind or list in kind for kind in kinds)
-        if containers or arrangement.rewrite is not None:
-            nested = arrangement.rewrite is not None or any(dict in kind for kind in kinds)
-            group = self._checked(group, lines, rejects)
-            if nested:
-                rewrite = arrangement.rewrite or flatten
-                regrouped: dict[Keys, _Group] = {}
-                for index, record in zip(group.indices, group.records, strict=True):
-                    fields = rewrite(record)
-                    if len(fields) > self.limits.fields_per_record:
-                        rejects[index] = f"more than {self.limits.fields_per_record} fields"
-                    else:
-                        _into(regrouped, tuple(fields), index, fields)
-                for flat_keys, flat_group in regrouped.items():
-                    self._fill(flat_keys, flat_group, number, home)
-                return
-            self._fill(keys, group, number, home)
-            return
-        if len(keys) > self.limits.fields_per_record:
-            rejects.update(dict.fromkeys(group.indices, f"more than {self.limits.fields_per_record} fields"))
-            return
-        self._fill(keys, group, number, home, columns, kinds)
-
-    def _checked(self, group: _Group, lines: Sequence[bytes], rejects: dict[int, str]) -> _Group:
-        """The records that are not nested too deep."""
-        kept = _Group([], [])
-        for index, record in zip(group.indices, group.records, strict=True):
-            line = lines[index]
-            if line.count(b"{") + line.count(b"[") > self.limits.json_depth:
-                read = read_object(line, self.limits)
-                if isinstance(read, str):
-                    rejects[index] = read
-                    continue
-            kept.indices.append(index)
-            kept.records.append(record)
-        return kept
-
-    def _fill(
-        self,
-        keys: Keys,
-        group: _Group,
-        number: Callable[[float], str],
-        home: dict[int, str] | None,
-        columns: list[tuple[Any, ...]] | None = None,
-        kinds: list[set[type]] | None = None,
-    ) -> None:
-        if not group.records:
-            return
-        if columns is None or kinds is None:
+        rewrite = self._arrangement(keys).rewrite
+        if rewrite is None:
             columns = list(zip(*map(dict.values, group.records), strict=True))
             kinds = [set(map(type, column)) for column in columns]
+            if not any(dict in kind or list in kind for kind in kinds):
+                if len(keys) <= self.limits.fields_per_record:
+                    self._fill(work, keys, group, columns, kinds)
+                else:
+                    work.rejects.update(dict.fromkeys(group.indices, self._too_many))
+                return
+            if any(dict in kind for kind in kinds):
+                rewrite = flatten
+        regrouped: dict[Keys, _Group] = {}
+        for index, record in zip(group.indices, group.records, strict=True):
+            reason = self._too_deep(work.lines[index])
+            fields = record if reason or rewrite is None else rewrite(record)
+            if reason is None and len(fields) > self.limits.fields_per_record:
+                reason = self._too_many
+            if reason is None:
+                _into(regrouped, tuple(fields), index, fields)
+            else:
+                work.rejects[index] = reason
+        for flat_keys, flat_group in regrouped.items():
+            columns = list(zip(*map(dict.values, flat_group.records), strict=True))
+            self._fill(work, flat_keys, flat_group, columns, [set(map(type, column)) for column in columns])
+
+    @property
+    def _too_many(self) -> str:
+        return f"more than {self.limits.fields_per_record} fields"
+
+    def _too_deep(self, line: bytes) -> str | None:
+        """Why a record with objects or arrays is rejected, if it is nested too deep."""
+        if line.count(b"{") + line.count(b"[") <= self.limits.json_depth:
+            return None
+        read = read_object(line, self.limits)
+        return read if isinstance(read, str) else None
+
+    def _fill(
+        self, work: _Work, keys: Keys, group: _Group, columns: list[tuple[Any, ...]], kinds: list[set[type]]
+    ) -> None:
         arrangement = self._arrangement(keys)
         table = self._tables[arrangement.table]
         slots = np.array(group.indices, np.int64) + self._slots
         table.keep(slots)
-        if home is not None:
-            home.update(dict.fromkeys(group.indices, arrangement.table))
+        if work.flagged:
+            for index in work.flagged.keys() & set(group.indices):
+                table.flag(self._slots + index, work.flagged[index])
         time = next((place for place in arrangement.times if kinds[place] != _ONLY_NULL), None)
         rest: list[int] = []
         for place, target in enumerate(arrangement.targets):
+            if kinds[place] == _ONLY_NULL:
+                continue
             if target is not None:
-                if kinds[place] != _ONLY_NULL:
-                    table.fill(target, slots, _texts(columns[place], kinds[place], number))
+                table.fill(target, slots, _texts(columns[place], kinds[place], work.number))
             elif place != time:
                 rest.append(place)
         if time is not None:
-            table.fill(TIME_RAW, slots, _first_texts(columns, kinds, arrangement.times, number))
+            table.fill(TIME_RAW, slots, _first_texts(columns, kinds, arrangement.times, work.number))
         if rest:
             names = arrangement.names or keys
-            table.fill(REST, slots, _rest([names[p] for p in rest], [columns[p] for p in rest], number))
+            table.fill(REST, slots, _rest([names[p] for p in rest], [columns[p] for p in rest], work.number))
 
     def _arrangement(self, keys: Keys) -> Arrangement:
         arrangement = self._arrangements.get(keys)
@@ -282,7 +285,7 @@ class JsonRows:
 _ONLY_NULL = {type(None)}
 
 
-def _parse(lines: Sequence[bytes], limits: Limits) -> tuple[dict[Keys, _Group], list[int]]:
+def _parse(lines: Sequence[bytes]) -> tuple[dict[Keys, _Group], list[int]]:
     """Records grouped by their keys, and the lines that need the exact path (or are blank)."""
     loads, dumps, error = orjson.loads, orjson.dumps, orjson.JSONDecodeError
     groups: dict[Keys, _Group] = {}
@@ -293,7 +296,7 @@ def _parse(lines: Sequence[bytes], limits: Limits) -> tuple[dict[Keys, _Group], 
         except error:
             odd.append(index)
             continue
-        if type(record) is not dict or dumps(record) != line or b"\\u0000" in line:
+        if type(record) is not dict or dumps(record) != line:
             odd.append(index)
             continue
         keys = tuple(record)
@@ -404,16 +407,3 @@ def _rest(names: list[str], columns: list[tuple[Any, ...]], number: Callable[[fl
 
 
 _KEPT_IN_REST = {str, list, dict, type(None)}
-
-
-def _without_nul(value: Any) -> tuple[Any, bool]:
-    """NUL characters in names and texts as ``\\x00``; whether there were any."""
-    if isinstance(value, str):
-        return (value.replace("\x00", "\\x00"), True) if "\x00" in value else (value, False)
-    if isinstance(value, list):
-        items = [_without_nul(item) for item in value]
-        return [item for item, _ in items], any(had for _, had in items)
-    if isinstance(value, dict):
-        pairs = [(_without_nul(name), _without_nul(item)) for name, item in value.items()]
-        return {name: item for (name, _), (item, _) in pairs}, any(had or too for (_, had), (_, too) in pairs)
-    return value, False
