@@ -1,0 +1,172 @@
+"""Compiled rules: plain values that go to JSON and back, needed by the matcher without pySigma.
+
+The condition of a rule on one event source is a tree of lists, its nodes:
+
+* ``["and", [node, ...]]``, ``["or", [node, ...]]``, ``["not", node]``
+* ``["selection", name, node]``: a named part of the rule's detection
+* ``["field", field, column, [atom, ...]]``: the column's value fits one of the atoms
+* ``["null", field, column]``: the column is absent
+* ``["exists", field, column]``: the column is there
+* ``["reference", field, column, other field, other column, form]``: equal to (``equals``), or
+  beginning with, ending with, containing the other column's value, ignoring case
+* ``["keyword", [atom, ...]]``: any field's value fits one of the atoms
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from casemate.detect.sigma.atoms import Atom
+
+Node = list[Any]
+KEYWORDS = "*"
+"""The name under which the atoms of keywords stand among the columns of a table."""
+FORMAT = 1
+"""Raised whenever the stored form changes."""
+
+
+@dataclass(frozen=True)
+class CompiledRule:
+    """What a finding needs to know of its rule.
+
+    Args:
+        id, title, path: see :class:`casemate.detect.sigma.load.LoadedRule`.
+        version: the rule's ``modified`` date, else its ``date``, else the beginning of its hash.
+        severity: Sigma's level; ``informational`` where the rule has none.
+        techniques, tactics: from its tags, sorted.
+        confidence: from its status and level.
+        finding: whether a match is a finding (not so for a rule that only feeds correlations).
+        log_source: ``product/category/service`` as written, for lists of what could not run.
+    """
+
+    id: str
+    title: str
+    path: str
+    hash: str
+    version: str
+    severity: str
+    techniques: tuple[str, ...]
+    tactics: tuple[str, ...]
+    confidence: str
+    finding: bool
+    log_source: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A rule that will not run, or not on everything it was written for, and why."""
+
+    id: str | None
+    title: str | None
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class CompiledSource:
+    """An event source as the matcher needs it: see :class:`casemate.detect.sigma.logsources.EventSource`."""
+
+    name: str
+    where: tuple[tuple[str, tuple[str, ...], bool], ...]
+    one_of: tuple[str, ...]
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One rule on one event source.
+
+    Args:
+        rule: position in :attr:`CompiledRules.rules`.
+        source: position in :attr:`TablePlans.sources`.
+        condition: the tree described above.
+        unanswered: fields the rule rules things out by that these events do not hold.
+    """
+
+    rule: int
+    source: int
+    condition: Node
+    unanswered: tuple[str, ...] = ()
+
+
+@dataclass
+class TablePlans:
+    """All plans on one native table, with the atoms they ask (column -> atom id -> atom)."""
+
+    sources: list[CompiledSource] = field(default_factory=list)
+    plans: list[Plan] = field(default_factory=list)
+    atoms: dict[str, dict[int, Atom]] = field(default_factory=dict)
+
+
+@dataclass
+class CompiledRules:
+    """A whole rule set, ready to match.
+
+    Args:
+        rules: every rule that runs somewhere.
+        tables: native table -> plans.
+        refused: rules that could not be parsed or compiled, with the reason.
+        unread: rules whose log source Casemate has no reader for, with the reason.
+    """
+
+    rules: list[CompiledRule] = field(default_factory=list)
+    tables: dict[str, TablePlans] = field(default_factory=dict)
+    refused: list[Refused] = field(default_factory=list)
+    unread: list[Refused] = field(default_factory=list)
+
+
+def as_plain(rules: CompiledRules) -> dict[str, Any]:
+    """`rules` as values that JSON knows."""
+    return {
+        "format": FORMAT,
+        "rules": [list(vars(rule).values()) for rule in rules.rules],
+        "refused": [list(vars(refused).values()) for refused in rules.refused],
+        "unread": [list(vars(unread).values()) for unread in rules.unread],
+        "tables": {
+            name: {
+                "sources": [list(vars(source).values()) for source in table.sources],
+                "plans": [list(vars(plan).values()) for plan in table.plans],
+                "atoms": {
+                    column: [[number, *atom] for number, atom in atoms.items()] for column, atoms in table.atoms.items()
+                },
+            }
+            for name, table in rules.tables.items()
+        },
+    }
+
+
+def from_plain(plain: dict[str, Any]) -> CompiledRules:
+    """The inverse of :func:`as_plain`.
+
+    Raises:
+        ValueError: another format; KeyError, TypeError: not what :func:`as_plain` writes.
+    """
+    if plain["format"] != FORMAT:
+        raise ValueError("compiled by another version")
+    rules = CompiledRules()
+    for identity, title, path, digest, version, severity, techniques, tactics, *others, notes in plain["rules"]:
+        rules.rules.append(
+            CompiledRule(
+                *(identity, title, path, digest, version, severity),
+                *(tuple(techniques), tuple(tactics), *others, tuple(notes)),
+            )
+        )
+    rules.refused = [Refused(*refused) for refused in plain["refused"]]
+    rules.unread = [Refused(*unread) for unread in plain["unread"]]
+    for name, table in plain["tables"].items():
+        rules.tables[name] = TablePlans(
+            [
+                CompiledSource(
+                    source_name,
+                    tuple((column, tuple(values), absent) for column, values, absent in where),
+                    tuple(one_of),
+                    fields,
+                )
+                for source_name, where, one_of, fields in table["sources"]
+            ],
+            [Plan(rule, source, condition, tuple(missing)) for rule, source, condition, missing in table["plans"]],
+            {column: {number: atom for number, *atom in atoms} for column, atoms in table["atoms"].items()},
+        )
+    return rules
