@@ -1,0 +1,56 @@
+"""The command line: parse, call, print; no logic.
+
+Exit codes: 0 done; 1 done, and the answer is no; 2 bad usage or input; 3 could not finish; 4 a bug
+of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given or os.environ.get("CASEMATE_DEBUG") == "1"
+    sys.exit(_run([word for word in given if word != "--debug"], debug))
+
+
+def _run(given: list[str], debug: bool) -> int:
+    # imported here so that even a broken installation answers in one line
+    from casemate.errors import CasemateError
+
+    try:
+        from casemate.cli.app import run
+
+        return run(given)
+    except CasemateError as error:
+        if debug:
+            raise
+        print(f"casemate: {_one_line(error)}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("casemate: interrupted; run the same command again to go on from here", file=sys.stderr)
+        return 3
+    except BrokenPipeError:
+        # whoever read our output has seen enough; nothing may be flushed to the closed pipe at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        print("casemate: out of memory; give it more, or fewer --workers", file=sys.stderr)
+        return 3
+    except Exception as error:
+        if debug:
+            import traceback
+
+            traceback.print_exc()
+        shown = _one_line(f"{type(error).__name__}: {error}")[:300]
+        print(f"casemate: a bug of ours ({shown}); please report it with the output of --debug", file=sys.stderr)
+        return 4
+
+
+def _one_line(text: object) -> str:
+    """The text on one line, without characters that act on a terminal."""
+    return "".join(character if character.isprintable() else " " for character in str(text))

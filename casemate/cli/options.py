@@ -1,0 +1,25 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+CaseOption = Annotated[Path, typer.Option("--case", help="Folder of the case.", metavar="DIR", show_default=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+OwnOption = Annotated[
+    list[str] | None,
+    typer.Option("--own", help="Own address space, a network such as 10.0.0.0/8; repeatable.", metavar="CIDR"),
+]
+RulesOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--rules",
+        help="Folder, zip or file of Sigma rules to use instead of the installed ones; repeatable.",
+        metavar="PATH",
+        show_default=False,
+    ),
+]
+EngineOption = Annotated[str, typer.Option("--engine", help="duckdb (this machine) or spark.", metavar="NAME")]

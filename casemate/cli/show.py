@@ -1,0 +1,168 @@
+"""``casemate show``: look at a case."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import orjson
+import typer
+
+from casemate.case import Case
+from casemate.cli.options import CaseOption, JsonOption
+from casemate.cli.output import console, write_json, write_json_lines, write_table
+from casemate.engine.duckdb import DuckDBEngine
+from casemate.explore.findings import FindingFilter, attempt_lines, finding_lines
+from casemate.explore.overview import case_summary, measures_listing, rules_report
+from casemate.explore.summary import summary as as_contract
+from casemate.explore.tables import stored_tables
+from casemate.explore.terminal import render
+
+app = typer.Typer(help="Look at a case.", no_args_is_help=True)
+LimitOption = Annotated[int | None, typer.Option("--limit", help="Print at most this many.", min=1)]
+SHOWN = 50
+
+
+@app.command("summary", epilog="Example: casemate show summary --case CASE --json")
+def summary(case: CaseOption, as_json: JsonOption = False) -> None:
+    """The first screen: what happened, how far, what could not be seen, what to look at first."""
+    with Case.open(case) as opened:
+        given = case_summary(opened)
+    if as_json:
+        write_json(as_contract(given))
+    else:
+        out = console()
+        typer.echo(render(given, colour=out.is_terminal))
+
+
+@app.command("findings", epilog="Example: casemate show findings --case CASE --severity high")
+def findings(
+    case: CaseOption,
+    severity: Annotated[str | None, typer.Option("--severity", help="At least this severity.")] = None,
+    rule: Annotated[str | None, typer.Option("--rule", help="Rule id or exact title.")] = None,
+    detector: Annotated[str | None, typer.Option("--detector", help="Only this detector.")] = None,
+    attempt: Annotated[str | None, typer.Option("--attempt", help="Only findings of this attempt.")] = None,
+    finding: Annotated[str | None, typer.Option("--id", help="The finding whose id begins so, with its why.")] = None,
+    limit: LimitOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Findings, oldest first, with the records they rest on."""
+    wanted = FindingFilter(severity, rule, detector, attempt, finding)
+    engine = DuckDBEngine()
+    with Case.open(case) as opened:
+        engine.use(stored_tables(opened))
+        if as_json:
+            write_json_lines(finding_lines(engine, wanted, limit))
+            return
+        rows = list(finding_lines(engine, wanted, limit or SHOWN))
+        if not rows:
+            typer.echo("no findings fit", err=True)
+            return
+        write_table(
+            ("id", "time", "severity", "title", "source", "target", "outcome", "records"),
+            [
+                (
+                    row["id"][:10],
+                    row["time"].strftime("%Y-%m-%d %H:%M:%S") if row["time"] else None,
+                    row["severity"],
+                    row["title"],
+                    _endpoint(row["source"]),
+                    _endpoint(row["target"]),
+                    row["outcome"],
+                    row["record_count"],
+                )
+                for row in rows
+            ],
+        )
+        if finding is not None:
+            for row in rows:
+                console().print_json(orjson.dumps(orjson.loads(row["why"])).decode())
+                for address in row["records"][:10]:
+                    typer.echo(f"casemate record {address} --case {case}")
+        elif limit is None and len(rows) == SHOWN:
+            typer.echo(f"(the first {SHOWN}; --limit N or --json for more)", err=True)
+
+
+@app.command("attempts", epilog="Example: casemate show attempts --case CASE --limit 20")
+def attempts(case: CaseOption, limit: LimitOption = None, as_json: JsonOption = False) -> None:
+    """Attempts, oldest first: who tried what against which scope, and how it ended."""
+    engine = DuckDBEngine()
+    with Case.open(case) as opened:
+        engine.use(stored_tables(opened))
+        if as_json:
+            write_json_lines(attempt_lines(engine, limit))
+            return
+        rows = list(attempt_lines(engine, limit or SHOWN))
+        if not rows:
+            typer.echo("no attempts", err=True)
+            return
+        write_table(
+            ("id", "started", "ended", "source", "scope", "vector", "intent", "outcome", "findings"),
+            [
+                (
+                    row["id"][:10],
+                    row["started"].strftime("%Y-%m-%d %H:%M") if row["started"] else None,
+                    row["ended"].strftime("%Y-%m-%d %H:%M") if row["ended"] else None,
+                    _endpoint(row["source"]),
+                    _endpoint(row["scope"]),
+                    row["vector"],
+                    row["intent"],
+                    row["outcome"],
+                    row["findings"],
+                )
+                for row in rows
+            ],
+        )
+        if limit is None and len(rows) == SHOWN:
+            typer.echo(f"(the first {SHOWN}; --limit N or --json for more)", err=True)
+
+
+@app.command("coverage", epilog="Example: casemate show coverage --case CASE")
+def coverage(case: CaseOption, as_json: JsonOption = False) -> None:
+    """What could be seen: per source and host, from when to when, records, the longest silence."""
+    with Case.open(case) as opened:
+        contract = as_contract(case_summary(opened))["coverage"]
+    if as_json:
+        write_json(contract)
+        return
+    sources = contract["sources"]
+    if sources:
+        write_table(list(sources[0]), [list(source.values()) for source in sources])
+    else:
+        typer.echo("no source holds a record with a time", err=True)
+
+
+@app.command("rules", epilog="Example: casemate show rules --case CASE --json")
+def rules(case: CaseOption, as_json: JsonOption = False) -> None:
+    """Rules of the last run: how many ran, and for each that did not, why."""
+    with Case.open(case) as opened:
+        report = rules_report(opened)
+    if as_json:
+        write_json(report)
+        return
+    typer.echo(
+        f"{report['loaded']} rules loaded, {report['ran']} could apply to this case's records, "
+        f"{len(report['not_run'])} not run"
+    )
+    by_reason: dict[str, int] = {}
+    for row in report["not_run"]:
+        by_reason[row["reason"]] = by_reason.get(row["reason"], 0) + 1
+    write_table(("rules", "why not"), [(count, why) for why, count in sorted(by_reason.items(), key=lambda i: -i[1])])
+
+
+@app.command("measures", epilog="Example: casemate show measures --case CASE")
+def measures(case: CaseOption, as_json: JsonOption = False) -> None:
+    """Every named number of this case, its version and its definition."""
+    with Case.open(case) as opened:
+        rows = measures_listing(opened)
+    if as_json:
+        write_json_lines(rows)
+        return
+    write_table(("measure", "version", "value", "definition"), [tuple(row.values()) for row in rows])
+
+
+def _endpoint(value: dict[str, str | None] | None) -> str | None:
+    """An endpoint as one word: value, and the service behind it."""
+    if not value or not value.get("value"):
+        return None
+    service = value.get("service")
+    return f"{value['value']} ({service})" if service else value["value"]

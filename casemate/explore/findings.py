@@ -1,0 +1,98 @@
+"""Findings and attempts as they are shown: filtered, in order, with the records they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import ibis
+
+from casemate.engine.protocol import Engine
+from casemate.errors import BadInput
+from casemate.schema.findings import SEVERITIES
+
+RECORDS_SHOWN = 1_000
+"""Most record addresses printed with one finding; ``record_count`` always says how many there are."""
+
+
+@dataclass(frozen=True)
+class FindingFilter:
+    """Which findings: at least this severity, this rule, detector, attempt, record; all of what is given."""
+
+    severity: str | None = None
+    rule: str | None = None
+    detector: str | None = None
+    attempt: str | None = None
+    finding: str | None = None
+
+
+def chosen(engine: Engine, wanted: FindingFilter) -> ibis.Table:
+    """The findings that fit `wanted`.
+
+    Raises:
+        BadInput: the severity is none of OCSF's names used here.
+    """
+    table = engine.read("findings")
+    if wanted.severity is not None:
+        if wanted.severity not in SEVERITIES:
+            raise BadInput(f"no severity '{wanted.severity}'", hint="one of " + ", ".join(SEVERITIES))
+        table = table.filter(table.severity.isin(SEVERITIES[SEVERITIES.index(wanted.severity) :]))
+    if wanted.rule is not None:
+        table = table.filter((table.rule_id == wanted.rule) | (table.title == wanted.rule))
+    if wanted.detector is not None:
+        table = table.filter(table.detector == wanted.detector)
+    if wanted.finding is not None:
+        table = table.filter(table.id.startswith(wanted.finding))
+    if wanted.attempt is not None:
+        members = engine.read("attempt_findings")
+        members = members.filter(members.attempt.startswith(wanted.attempt))
+        table = table.semi_join(members, table.id == members.finding)
+    return table
+
+
+def with_records(findings: ibis.Table, finding_records: ibis.Table) -> ibis.Table:
+    """Findings with ``record_count`` and the first addresses (``records``, by evidence and number)."""
+    place = ibis.window(group_by=finding_records.finding, order_by=[finding_records.evidence, finding_records.record])
+    numbered = finding_records.mutate(place=ibis.row_number().over(place))
+    counted = numbered.group_by("finding").agg(
+        record_count=numbered.count(),
+        records=(numbered.evidence + ":" + numbered.record.cast("string")).collect(
+            where=numbered.place < RECORDS_SHOWN
+        ),
+    )
+    return findings.left_join(counted, findings.id == counted.finding).drop("finding")
+
+
+def finding_lines(engine: Engine, wanted: FindingFilter, limit: int | None = None) -> Iterator[dict[str, Any]]:
+    """Findings one by one, in order of time and id, as ``casemate show findings --json`` prints them."""
+    table = with_records(chosen(engine, wanted), engine.read("finding_records"))
+    table = table.order_by([table.time.asc(nulls_first=False), table.id])
+    if limit is not None:
+        table = table.limit(limit)
+    for batch in engine.batches(table):
+        for row in batch.to_pylist():
+            addresses = row.pop("records") or []
+            row["records"] = sorted(addresses, key=_place)
+            row["record_count"] = row.pop("record_count") or 0
+            yield row
+
+
+def _place(address: str) -> tuple[str, int]:
+    evidence, _, record = address.rpartition(":")
+    return evidence, int(record)
+
+
+def attempt_lines(engine: Engine, limit: int | None = None) -> Iterator[dict[str, Any]]:
+    """Attempts one by one, the ones with most findings first within each outcome's weight."""
+    table = engine.read("attempts")
+    members = engine.read("attempt_findings")
+    grouped = members.group_by("attempt").agg(finding_ids=members.finding.collect())
+    table = table.left_join(grouped, table.id == grouped.attempt).drop("attempt")
+    table = table.order_by([table.started.asc(nulls_first=False), table.id])
+    if limit is not None:
+        table = table.limit(limit)
+    for batch in engine.batches(table):
+        for row in batch.to_pylist():
+            row["finding_ids"] = sorted(row.pop("finding_ids") or [])
+            yield row
