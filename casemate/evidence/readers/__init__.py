@@ -8,7 +8,9 @@ from __future__ import annotations
 from casemate.evidence.readers.auditd import AUDITD_READER
 from casemate.evidence.readers.base import ReaderSpec
 from casemate.evidence.readers.cloudtrail import CLOUDTRAIL_DOCUMENTS, CLOUDTRAIL_LINES
+from casemate.evidence.readers.journald import JOURNALD_DOCUMENTS, JOURNALD_LINES
 from casemate.evidence.readers.kubernetes_audit import KUBERNETES_DOCUMENTS, KUBERNETES_LINES
+from casemate.evidence.readers.s3_access import S3_ACCESS_READER
 from casemate.evidence.readers.suricata import SURICATA
 from casemate.evidence.readers.syslog import SYSLOG_READER
 from casemate.evidence.readers.sysmon_linux import SYSMON_LINUX_READER
@@ -23,6 +25,9 @@ READERS: tuple[ReaderSpec, ...] = (
     CLOUDTRAIL_DOCUMENTS,
     KUBERNETES_LINES,
     KUBERNETES_DOCUMENTS,
+    JOURNALD_LINES,
+    JOURNALD_DOCUMENTS,
+    S3_ACCESS_READER,
     AUDITD_READER,
     SYSLOG_READER,
     SYSMON_LINUX_READER,

@@ -54,6 +54,7 @@ SHORT_NAMES = {
         "requestObject.spec.template.spec.containers.securityContext.capabilities.add",
     ),
 }
+OURS = ("superseded", "source_ip", "provider", "cluster", *SHORT_NAMES)  # an event that brings these does not fill them
 WHOLE = ("requestObject", "responseObject", "user.groups", "user.extra", "impersonatedUser.groups", "sourceIPs")
 
 KUBERNETES_AUDIT = NativeTable(
@@ -84,8 +85,22 @@ NOTE_OPEN = (
     "some early stages may not be marked as superseded."
 )
 _GKE_STATUS = {  # google.rpc.Code -> the HTTP status that stands for it (google/rpc/code.proto)
-    **{"0": "200", "1": "499", "2": "500", "3": "400", "4": "504", "5": "404", "6": "409", "7": "403"},
-    **{"8": "429", "9": "400", "10": "409", "11": "400", "12": "501", "13": "500", "14": "503", "15": "500"},
+    "0": "200",
+    "1": "499",
+    "2": "500",
+    "3": "400",
+    "4": "504",
+    "5": "404",
+    "6": "409",
+    "7": "403",
+    "8": "429",
+    "9": "400",
+    "10": "409",
+    "11": "400",
+    "12": "501",
+    "13": "500",
+    "14": "503",
+    "15": "500",
     "16": "401",
 }
 
@@ -124,6 +139,9 @@ def convert(fields: dict[str, Any], limits: Limits, superseded: dict[str, int]) 
     elif fields is not event:
         provider = "aks" if at(fields, "properties.log") is not None else None
     values: dict[str, str | None] = dict(flatten(event, whole=WHOLE))
+    for name in OURS:
+        if name in values and not (provider and name == "cluster"):
+            values[f"raw.{name}"] = values.pop(name)
     for name in REQUESTED:
         if name not in values and isinstance(event.get("requestObject"), dict):
             values[name] = through(event, name)
