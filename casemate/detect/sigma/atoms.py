@@ -252,7 +252,8 @@ class ColumnMatcher:
 
     Args:
         atoms: atom id -> atom.
-        lists: whether a value that is a JSON array is also asked element by element.
+        lists: how several values may stand in one text, which are then asked one by one too:
+            ``json`` (a JSON array), ``lines``, or None.
         databases: serialized Hyperscan databases of an earlier :meth:`databases`, by name; compiled
             from the atoms when None.
         remember: how many distinct values are kept with their answers.
@@ -262,7 +263,7 @@ class ColumnMatcher:
         self,
         atoms: dict[int, Atom],
         *,
-        lists: bool = False,
+        lists: str | None = None,
         databases: dict[str, bytes] | None = None,
         remember: int = 20_000,
     ) -> None:
@@ -307,7 +308,8 @@ class ColumnMatcher:
         """Ids of the atoms that hold for a value, each once, sorted."""
         found = self._cache.get(value)
         if found is None:
-            found = self._ask_all(value) if self.lists and value[:1] == "[" else self._ask(value)
+            several = (self.lists == "json" and value[:1] == "[") or (self.lists == "lines" and "\n" in value)
+            found = self._ask_all(value) if several else self._ask(value)
             if len(value) <= REMEMBERED_LENGTH:
                 if len(self._cache) >= self._remember:
                     self._cache.clear()
@@ -316,7 +318,7 @@ class ColumnMatcher:
 
     def _ask_all(self, value: str) -> tuple[int, ...]:
         found = set(self._ask(value))
-        for element in elements_of(value):
+        for element in elements_of(value) if self.lists == "json" else value.split("\n"):
             found.update(self._ask(element))
         return tuple(sorted(found))
 

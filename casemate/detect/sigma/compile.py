@@ -47,6 +47,7 @@ from casemate.detect.sigma.compiled import (
 )
 from casemate.detect.sigma.load import LoadedRule, RuleSet
 from casemate.detect.sigma.logsources import EventSource, sources_for
+from casemate.detect.sigma.selectivity import in_order, needed_atoms
 from casemate.schema.findings import SEVERITIES
 
 CONFIDENCE: dict[str, str] = {"stable": "high", "test": "medium", "experimental": "low", "unsupported": "low"}
@@ -148,8 +149,16 @@ def _compile_rule(
         if unanswered and source.strict:
             continue
         writer = writers.setdefault(source.table, _TableWriter())
-        tree = _on_columns(condition, source, writer)
-        writer.table.plans.append(Plan(number, writer.source(source), tree, unanswered))
+        tree = in_order(_on_columns(condition, source, writer), writer.table.atoms)
+        needed = needed_atoms(tree, writer.table.atoms)
+        plan = Plan(
+            number,
+            writer.source(source),
+            None if needed is None else tuple(sorted(needed[1])),
+            orjson.dumps(tree).decode(),
+            unanswered,
+        )
+        writer.table.plans.append(plan)
 
 
 def _describe(rule: LoadedRule, parsed: SigmaRule, log_source: str, silent: bool) -> CompiledRule:

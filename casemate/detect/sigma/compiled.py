@@ -81,13 +81,16 @@ class Plan:
     Args:
         rule: position in :attr:`CompiledRules.rules`.
         source: position in :attr:`TablePlans.sources`.
-        condition: the tree described above.
+        needed: atoms of which one must hold for some value, or the condition cannot; None if there
+            are no such atoms.
+        condition: the tree described above, as JSON text: most conditions are never looked at.
         unanswered: fields the rule rules things out by that these events do not hold.
     """
 
     rule: int
     source: int
-    condition: Node
+    needed: tuple[int, ...] | None
+    condition: str
     unanswered: tuple[str, ...] = ()
 
 
@@ -166,7 +169,10 @@ def from_plain(plain: dict[str, Any]) -> CompiledRules:
                 )
                 for source_name, where, one_of, fields in table["sources"]
             ],
-            [Plan(rule, source, condition, tuple(missing)) for rule, source, condition, missing in table["plans"]],
+            [
+                Plan(rule, source, None if needed is None else tuple(needed), condition, tuple(missing))
+                for rule, source, needed, condition, missing in table["plans"]
+            ],
             {column: {number: atom for number, *atom in atoms} for column, atoms in table["atoms"].items()},
         )
     return rules

@@ -1,0 +1,193 @@
+"""The columns of one batch as the matcher sees them: codes into distinct values.
+
+A column is found by name ignoring case, among the batch's text columns first and otherwise among the
+keys of ``rest``, which is parsed only where it may hold a key that a rule asks for.  A name that
+begins with ``=`` is a derived value (:mod:`.derived`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import hyperscan
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+
+from casemate.detect.sigma.derived import DERIVED, DERIVED_PREFIX
+from casemate.schema.native import FIXED_NAMES
+
+Codes = npt.NDArray[np.int32]
+REST = "rest"
+
+
+@dataclass(frozen=True)
+class Column:
+    """Distinct values and, for each row, the place of its value among them; ``len(values)`` is null."""
+
+    codes: Codes
+    values: list[str | None]
+
+    def text(self, row: int) -> str | None:
+        """The value of one row."""
+        code = self.codes[row]
+        return self.values[code] if code < len(self.values) else None
+
+
+class RestKeys:
+    """Which rows' ``rest`` may hold a key that some rule asks for."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self.keys = sorted(keys)
+        self._database: hyperscan.Database | None = None
+        if self.keys:
+            expressions = [
+                b"".join(b"\\x%02x" % byte for byte in orjson.dumps(key)) + rb"\s*:" for key in self.keys
+            ]
+            flags = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_UTF8
+            self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+            self._database.compile(
+                expressions=expressions, ids=list(range(len(expressions))), flags=[flags] * len(expressions)
+            )
+
+    def may_hold(self, rest: str) -> bool:
+        """False only if none of the keys stands in `rest`."""
+        if self._database is None:
+            return False
+        found: list[int] = []
+        self._database.scan(rest.encode("utf-8", "replace"), match_event_handler=lambda number, *_: found.append(number))
+        return bool(found)
+
+
+class Columns:
+    """The columns of one batch."""
+
+    def __init__(self, batch: pa.RecordBatch, rest_keys: RestKeys) -> None:
+        self.rows = batch.num_rows
+        self._batch = batch
+        self._rest_keys = rest_keys
+        self._places = {
+            name.lower(): place
+            for place, name in enumerate(batch.schema.names)
+            if name not in FIXED_NAMES and name != REST and is_text(batch.schema.field(place).type)
+        }
+        self._known: dict[str, Column | None] = {}
+        self._from_rest: dict[str, Column] | None = None
+
+    def names(self) -> list[str]:
+        """Names (lower case) of the batch's own text columns."""
+        return list(self._places)
+
+    def get(self, name: str) -> Column | None:
+        """A column by its name in lower case; None if no row of the batch has it."""
+        if name not in self._known:
+            if name.startswith(DERIVED_PREFIX):
+                self._known[name] = self._derive(name[len(DERIVED_PREFIX) :])
+            elif name in self._places:
+                self._known[name] = read_column(self._batch.column(self._places[name]))
+            else:
+                self._known[name] = self._rest_columns().get(name)
+        return self._known[name]
+
+    def array(self, name: str) -> pa.Array:
+        """The Arrow array of one of :meth:`names`."""
+        return self._batch.column(self._places[name])
+
+    def rest(self) -> Column | None:
+        """``rest`` itself, as JSON texts."""
+        place = self._batch.schema.get_field_index(REST)
+        return read_column(self._batch.column(place)) if place >= 0 else None
+
+    def _rest_columns(self) -> dict[str, Column]:
+        if self._from_rest is None:
+            self._from_rest = {}
+            rest = self.rest() if self._rest_keys.keys else None
+            if rest is not None:
+                self._from_rest = _columns_of_rest(rest, frozenset(self._rest_keys.keys), self._rest_keys)
+        return self._from_rest
+
+    def _derive(self, name: str) -> Column | None:
+        derived = DERIVED[name]
+        parts = [self.get(column.lower()) for column in derived.columns]
+        if all(part is None for part in parts):
+            return None
+        empty = Column(np.zeros(self.rows, np.int32), [])
+        filled = [empty if part is None else part for part in parts]
+        combined = combine([(part.codes, len(part.values) + 1) for part in filled])
+        _, first, inverse = np.unique(combined, return_index=True, return_inverse=True)
+        values: dict[str, int] = {}
+        code_of = np.empty(len(first), np.int32)
+        for place, row in enumerate(first.tolist()):
+            value = derived.value(*(part.text(row) for part in filled))
+            code_of[place] = -1 if value is None else values.setdefault(value, len(values))
+        code_of[code_of < 0] = len(values)
+        return Column(code_of[inverse.reshape(-1)], list(values))
+
+
+def combine(parts: list[tuple[Codes, int]]) -> npt.NDArray[np.int64]:
+    """One number per row for the combination of several codes; equal exactly where all are."""
+    combined = np.zeros(len(parts[0][0]) if parts else 0, np.int64)
+    size = 1
+    for codes, count in parts:
+        if size * count >= 2**62:
+            distinct, combined = np.unique(combined, return_inverse=True)
+            combined, size = combined.reshape(-1).astype(np.int64), len(distinct)
+        combined = combined * count + codes
+        size *= count
+    return combined
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column is text, plain or dictionary-encoded."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def read_column(array: pa.Array) -> Column | None:
+    """An Arrow text column; None if it is null in every row."""
+    if array.null_count == len(array):
+        return None
+    if not pa.types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    values = array.dictionary.to_pylist()
+    indices = array.indices
+    if indices.null_count:
+        indices = indices.fill_null(len(values))
+    codes = indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+    if None in values:  # a dictionary may hold null itself
+        moved = np.array([len(values) if value is None else place for place, value in enumerate(values)], np.int32)
+        codes = np.append(moved, np.int32(len(values)))[codes]
+    return Column(codes, values)
+
+
+def _columns_of_rest(rest: Column, wanted: frozenset[str], keys: RestKeys) -> dict[str, Column]:
+    """The wanted keys of ``rest`` as columns (of two keys equal but for case, the first)."""
+    values: dict[str, dict[str, int]] = {}
+    codes: dict[str, Codes] = {}
+    for place, text in enumerate(rest.values):
+        if text is None or not keys.may_hold(text):
+            continue
+        try:
+            fields = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            continue
+        if not isinstance(fields, dict):
+            continue
+        for key, value in fields.items():
+            name = key.lower()
+            if name not in wanted or value is None:
+                continue
+            if name not in codes:
+                codes[name] = np.full(len(rest.values) + 1, -1, np.int32)
+                values[name] = {}
+            if codes[name][place] < 0:
+                value = value if isinstance(value, str) else orjson.dumps(value).decode()
+                codes[name][place] = values[name].setdefault(value, len(values[name]))
+    found: dict[str, Column] = {}
+    for name, code_of in codes.items():
+        code_of[code_of < 0] = len(values[name])
+        found[name] = Column(code_of[rest.codes], list(values[name]))
+    return found
