@@ -128,7 +128,8 @@ def _group(body: dict[str, Any], names: list[str], events: list[Event]) -> list[
 
 
 def _holds(body: dict[str, Any], names: list[str], window: list[Event], events: list[Event]) -> bool:
-    kind, condition = body["type"], body.get("condition")
+    kind: str = body["type"]
+    condition: Any = body.get("condition")
     if kind == "event_count":
         return _compare(condition, len({event.subject for event in window}))
     if kind == "value_count":

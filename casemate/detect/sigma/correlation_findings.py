@@ -144,12 +144,9 @@ def _rows(one: Evaluated, evidences: Sequence[str], vector: str) -> Iterator[dic
         first, end = int(one.first[index]), int(one.end[index])
         group = dict(zip(correlation.group_by, events.groups[int(events.group[first])], strict=True))
         span = slice(int(one.records.offsets[index]), int(one.records.offsets[index + 1]))
-        records = [
-            (evidences[evidence], record)
-            for evidence, record in zip(
-                one.records.evidence[span].tolist(), one.records.record[span].tolist(), strict=True
-            )
-        ]
+        numbers: list[int] = one.records.record[span].tolist()
+        named = [str(evidences[evidence]) for evidence in one.records.evidence[span].tolist()]
+        records = list(zip(named, numbers, strict=True))
         source, target = endpoints(group)
         yield {
             "id": finding_id(correlation.key, records),
@@ -166,7 +163,7 @@ def _rows(one: Evaluated, evidences: Sequence[str], vector: str) -> Iterator[dic
             "target": target,
             "vector": vector,
             "outcome": "unknown",
-            "confidence": "medium",
+            "confidence": correlation.confidence,
             "why": orjson.dumps(_why(one, index, group, len(records))).decode(),
         }
 

@@ -138,7 +138,7 @@ def _temporal(correlation: Correlation, events: Events, over: Windows) -> Measur
     ordered = correlation.kind == "temporal_ordered"
     order = order_of(events.group, events.time, events.evidence, events.record) if ordered else None
     present = [over.contains(events.position == index) for index in range(len(distinct_keys))]
-    seen = np.sum([present[place] for place in place_of], axis=0, dtype=np.int64)
+    seen = np.asarray(np.sum([present[place] for place in place_of], axis=0, dtype=np.int64))
     if correlation.alternatives or correlation.expression is not None:
         satisfied = np.zeros(len(events), bool)
         for alternative in correlation.alternatives:

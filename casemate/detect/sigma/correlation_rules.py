@@ -27,6 +27,7 @@ from sigma.correlations import (
 )
 from sigma.rule.base import SigmaRuleBase
 
+from casemate.detect.sigma.compile import CONFIDENCE, attack_of
 from casemate.detect.sigma.correlation_bounds import BOUNDS_ATTRIBUTE
 from casemate.detect.sigma.load import LoadedRule
 from casemate.schema.findings import SEVERITIES
@@ -38,9 +39,9 @@ LARGEST_EXPRESSION = 256
 """Most alternatives of a boolean condition once it is written as "any of these combinations"."""
 LONGEST_SEQUENCE = 16
 """Most rules of an ordered correlation whose condition is a count other than "all of them"."""
-DEFAULT_SEVERITY = "medium"
+DEFAULT_SEVERITY = "informational"
 VERSION_DIGITS = 16
-"""A rule's version is the beginning of its hash."""
+"""A rule without dates has the beginning of its hash as its version."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class Correlation:
     percentile: int | None = None
     generate: bool = False
     severity: str = DEFAULT_SEVERITY
+    confidence: str = "medium"
     techniques: tuple[str, ...] = ()
     tactics: tuple[str, ...] = ()
     labels_from: Mapping[str, str] = field(default_factory=dict)
@@ -233,16 +235,18 @@ def _correlation(
         bounds = _bounds(rule, condition)
     _check(kind, references, bounds, value_fields, condition)
     levels = [inner[t.id].severity if t.id in inner else _level(t.parsed) for t in targets]
-    tags = _labels(rule)
+    tags = attack_of(rule)
     source = "rule" if any(tags) else "references"
     if not any(tags):
-        below = [(inner[t.id].techniques, inner[t.id].tactics) if t.id in inner else _labels(t.parsed) for t in targets]
+        below = [
+            (inner[t.id].techniques, inner[t.id].tactics) if t.id in inner else attack_of(t.parsed) for t in targets
+        ]
         tags = tuple(tuple(sorted({label for pair in below for label in pair[part]})) for part in (0, 1))
     severity = _level(rule) or max((level for level in levels if level), key=SEVERITIES.index, default=DEFAULT_SEVERITY)
     return Correlation(
         key=loaded.id,
         title=loaded.title,
-        version=loaded.hash[:VERSION_DIGITS],
+        version=str(rule.modified or rule.date or loaded.hash[:VERSION_DIGITS])[:VERSION_DIGITS],
         kind=kind,
         references=references,
         timespan=rule.timespan.seconds * 1_000_000,
@@ -254,6 +258,7 @@ def _correlation(
         percentile=condition.percentile if isinstance(condition, SigmaCorrelationCondition) else None,
         generate=rule.generate,
         severity=severity,
+        confidence=CONFIDENCE.get(rule.status.name.lower() if rule.status is not None else "", "medium"),
         techniques=tags[0],
         tactics=tags[1],
         labels_from={"severity": "rule" if _level(rule) else "references", "techniques": source},
@@ -338,20 +343,6 @@ def _clauses(
 
 def _level(rule: SigmaRuleBase) -> str | None:
     return rule.level.name.lower() if rule.level is not None else None
-
-
-def _labels(rule: SigmaRuleBase) -> tuple[tuple[str, ...], ...]:
-    """Techniques and tactics of a rule's tags, sorted."""
-    techniques: set[str] = set()
-    tactics: set[str] = set()
-    for tag in rule.tags:
-        name = tag.name.lower().replace("_", "-")
-        attack, atlas = tag.namespace == "attack", tag.namespace == "atlas"
-        if (attack and name[:1] == "t" and name[1:2].isdigit()) or (atlas and name.startswith("aml.t")):
-            techniques.add(name.upper())
-        elif attack and name.replace("-", "").isalpha():
-            tactics.add(name)
-    return tuple(sorted(techniques)), tuple(sorted(tactics))
 
 
 def needed_fields(correlations: Sequence[Correlation]) -> dict[str, tuple[str, ...]]:

@@ -184,7 +184,8 @@ def runs(satisfied: Flags, over: Windows) -> tuple[Integers, Integers, Integers]
     """
     chosen = np.flatnonzero(satisfied)
     if not len(chosen):
-        return (np.zeros(0, np.int64),) * 3
+        none = np.zeros(0, np.int64)
+        return none, none, none
     new = np.ones(len(chosen), bool)
     new[1:] = over.start[chosen[1:]] >= over.end[chosen[:-1]]
     firsts = np.flatnonzero(new)

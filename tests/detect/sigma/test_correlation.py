@@ -25,7 +25,7 @@ from casemate.detect.sigma.load import LoadedRule
 from casemate.schema.findings import FINDINGS_WITH_RECORDS, finding_id
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "oracle"))
-from correlation_oracle import Match, correlate, text_of  # noqa: E402
+from correlation_oracle import Match, correlate, text_of  # pyright: ignore[reportMissingImports]
 
 EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 BASE_RULES = ("a", "b", "c")
@@ -322,11 +322,12 @@ def simple_correlation(draw: st.DrawFn, name: str = "one") -> dict[str, Any]:
             del body["rules"]
             body["condition"] = draw(TREES)
     else:
-        body["condition"] = dict(draw(NUMERIC_BOUNDS))
+        condition: dict[str, Any] = dict(draw(NUMERIC_BOUNDS))
         if kind != "event_count":
-            body["condition"]["field"] = "v"
+            condition["field"] = "v"
         if kind == "value_percentile":
-            body["condition"]["percentile"] = draw(st.integers(0, 100))
+            condition["percentile"] = draw(st.integers(0, 100))
+        body["condition"] = condition
     if draw(st.booleans()) and "group-by" in body:
         body["group-by"] = ["other", *body["group-by"][1:]]
         body["aliases"] = {"other": {"a": "g", "b": "h", "c": "g"}}
