@@ -16,7 +16,6 @@ from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from casemate.detect.sigma.correlation_rules import NUMERIC_KINDS, Correlation
 from casemate.detect.sigma.correlation_windows import Flags, Integers
@@ -103,7 +102,7 @@ def base_part(matches: pa.Table, fields: Sequence[str], evidences: pa.Array) -> 
     return Part(
         time=_integers(time.fill_null(0)),
         timeless=np.asarray(time.is_null()),
-        evidence=_integers(pc.index_in(_text(whole["evidence"]), value_set=evidences)),
+        evidence=_places(_text(whole["evidence"]), evidences),
         record=_integers(_plain(whole["record"])),
         subject=None,
         fields={name: _text(whole[name]) for name in fields if name in whole.column_names},
@@ -112,11 +111,8 @@ def base_part(matches: pa.Table, fields: Sequence[str], evidences: pa.Array) -> 
 
 def all_evidence(tables: Sequence[pa.Table]) -> pa.Array:
     """Sorted list of the evidence named in any of the tables."""
-    named = [pc.unique(_text(table["evidence"])) for table in tables if table.num_rows]
-    if not named:
-        return pa.array([], pa.string())
-    found = pc.unique(pa.concat_arrays(named))
-    return found.take(pc.sort_indices(found))
+    names = {name for table in tables for name in table["evidence"].unique().to_pylist()}
+    return pa.array(sorted(names), pa.string())
 
 
 def collect(correlation: Correlation, parts: Mapping[str, Part]) -> Events:
@@ -248,6 +244,14 @@ def _number(word: str) -> Decimal | None:
 
 def _joined(arrays: Sequence[np.ndarray], kind: type) -> np.ndarray:
     return np.concatenate([np.zeros(0, kind), *arrays]).astype(kind, copy=False)
+
+
+def _places(words: pa.Array, among: pa.Array) -> Integers:
+    """Where each word stands in a list."""
+    encoded = words.dictionary_encode()
+    place = {word: index for index, word in enumerate(among.to_pylist())}
+    places = np.array([place[word] for word in encoded.dictionary.to_pylist()], np.int64)
+    return places[_integers(encoded.indices)] if len(places) else np.zeros(len(words), np.int64)
 
 
 def _plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:

@@ -28,6 +28,7 @@ from sigma.rule.base import SigmaYAMLLoader
 from sigma.rule.detection import EmptySigmaDetections
 from sigma.rule.logsource import EmptyLogSource
 
+from casemate.detect.sigma.correlation_bounds import prepare_document
 from casemate.detect.sigma.modifiers import exact_modifiers
 from casemate.errors import BadInput
 
@@ -276,7 +277,7 @@ def _parse_document(document: dict[Any, Any], path: str, collected: _Collected) 
 
 def _parse(document: dict[Any, Any]) -> SigmaRule | SigmaCorrelationRule | SigmaFilter:
     if "correlation" in document:
-        return SigmaCorrelationRule.from_dict(document, collect_errors=False)
+        return SigmaCorrelationRule.from_dict(prepare_document(document), collect_errors=False)
     if "filter" in document:
         return SigmaFilter.from_dict(document, collect_errors=False)
     if "detection" not in document:
