@@ -108,7 +108,9 @@ def identify(head: bytes, readers: Sequence[ReaderSpec]) -> Identified:
     if is_tar(head):
         return Identified("tar", container=True)
     binary = _signed(head, BINARIES)
-    reader = _most_confident(head, readers, above=1 if binary else 0)
+    # text may begin with "MZ": a signature of a few letters alone does not outweigh the text reader
+    certain = binary is not None and not (len(binary.magic) <= 4 and binary.magic.isalnum())
+    reader = _most_confident(head, readers, above=1 if certain else 0)
     if reader is not None:
         return Identified(reader.format, reader=reader)
     if binary is not None:
@@ -147,7 +149,7 @@ def _most_confident(head: bytes, readers: Sequence[ReaderSpec], above: int) -> R
     for reader in readers:
         try:
             said = reader.recognise(head)
-        except Exception:  # hostile bytes must not keep the other readers from looking
+        except Exception:  # noqa: S112 - hostile bytes must not keep the other readers from looking
             continue
         if said > confidence:
             best, confidence = reader, said

@@ -79,7 +79,8 @@ def _expand(name: str) -> list[str]:
     if os.path.lexists(name):  # a file may really be called "a[1].log"
         return [name]
     if GLOB_CHARACTERS & set(name):
-        matches = sorted(glob.glob(name, recursive=True, include_hidden=True), key=os.fsencode)
+        found = glob.glob(name, recursive=True, include_hidden=True)  # noqa: PTH207 - patterns may be absolute
+        matches = sorted(found, key=os.fsencode)
         if matches:
             return matches
         raise BadInput("no file matches this pattern", where=name)

@@ -15,11 +15,11 @@ from casemate.limits import Limits
 READ_BYTES = 1024 * 1024
 
 
-class Broken(Exception):
+class Broken(Exception):  # noqa: N818 - named for what happened, like those in casemate.errors
     """The packed content breaks off or is not what it says; what came out before is good."""
 
 
-class BudgetSpent(Exception):
+class BudgetSpent(Exception):  # noqa: N818
     """A limit on unpacking was reached."""
 
 

@@ -5,6 +5,7 @@ Sizes stated in the directory are not believed: bytes are counted as they come o
 
 from __future__ import annotations
 
+import copy
 import struct
 import zipfile
 import zlib
@@ -60,19 +61,33 @@ def zip_members(stream: BinaryIO, unpacking: Unpacking) -> Iterator[Member]:
 
 def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, unpacking: Unpacking) -> Callable[[], bytes]:
     opened: list[IO[bytes]] = []
+    came_out = 0
 
     def read() -> bytes:
+        nonlocal came_out
         try:
             if not opened:
-                opened.append(archive.open(info))
+                opened.append(archive.open(_without_size(info)))
             block = opened[0].read(READ_BYTES)
         except ERRORS as error:
             raise Broken(f"the member is damaged or cannot be unpacked ({error}); what came out is kept") from error
+        came_out += len(block)
         if not block:
             opened[0].close()
+            if came_out != info.file_size:
+                unpacking.note(
+                    f"member {info.filename!r} states {info.file_size:,} bytes and holds {came_out:,}; all were taken"
+                )
         return unpacking.count(block)
 
     return read
+
+
+def _without_size(info: zipfile.ZipInfo) -> zipfile.ZipInfo:
+    """The entry with no end but that of its data: the library stops at the stated size otherwise."""
+    endless = copy.copy(info)
+    endless.file_size = 1 << 62
+    return endless
 
 
 def _directory_bytes(stream: BinaryIO, size: int) -> int:
