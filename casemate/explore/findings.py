@@ -96,3 +96,14 @@ def attempt_lines(engine: Engine, limit: int | None = None) -> Iterator[dict[str
         for row in batch.to_pylist():
             row["finding_ids"] = sorted(row.pop("finding_ids") or [])
             yield row
+
+
+def attributed(engine: Engine) -> Iterator[dict[str, Any]]:
+    """Every finding with all its record addresses: ``id, title, severity, detector, records``."""
+    findings, members = engine.read("findings"), engine.read("finding_records")
+    grouped = members.group_by("finding").agg(
+        records=(members.evidence + ":" + members.record.cast("string")).collect()
+    )
+    joined = findings.join(grouped, findings.id == grouped.finding)
+    for batch in engine.batches(joined.select("id", "title", "severity", "detector", "records")):
+        yield from batch.to_pylist()

@@ -8,7 +8,7 @@ import pyarrow as pa
 from casemate.case import Case
 from casemate.engine.protocol import Engine, StoredTable, StoredTables
 from casemate.evidence.readers import READERS
-from casemate.schema import attempts, case_tables, findings
+from casemate.schema import attempts, case_tables, findings, rules
 from casemate.views import ocsf_tables
 
 DERIVED: dict[str, pa.Schema] = {
@@ -19,6 +19,9 @@ DERIVED: dict[str, pa.Schema] = {
     "finding_records": findings.FINDING_RECORDS,
     "attempts": attempts.ATTEMPTS,
     "attempt_findings": attempts.ATTEMPT_FINDINGS,
+    "rules": rules.RULES,
+    "rule_matches": rules.RULE_MATCHES,
+    "matched": rules.MATCHED,
 }
 """Tables every case answers for, with or without rows."""
 

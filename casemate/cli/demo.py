@@ -1,0 +1,90 @@
+"""``casemate demo``: a self-made incident, investigated and held against its truth."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from casemate.case import CUSTODY
+from casemate.cli.investigate import investigate_case, make_engine, open_or_create, print_problems
+from casemate.cli.options import EngineOption, JsonOption, RulesOption
+from casemate.cli.output import console, visible, write_json
+from casemate.cli.progress import stages
+from casemate.demo.generate import SETTINGS, generate
+from casemate.demo.score import Score, StepScore, score
+from casemate.engine.duckdb import DuckDBEngine
+from casemate.errors import BadInput
+from casemate.explore.findings import attributed
+from casemate.explore.overview import case_summary
+from casemate.explore.summary import summary as as_contract
+from casemate.explore.tables import stored_tables
+from casemate.explore.terminal import render
+
+EXAMPLES = "Example: casemate demo --folder /tmp/larkfield --seed 7 --size 3"
+VERDICT_STYLE = {"found": "green", "missed": "red", "not yet covered": "yellow"}
+
+
+def demo(
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="New folder for evidence, truth and case.", metavar="DIR")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed is another incident.")] = 1,
+    size: Annotated[float, typer.Option("--size", help="Ordinary activity, 1 to 100 times.", min=0.1, max=100)] = 1.0,
+    rules: RulesOption = None,
+    engine: EngineOption = "duckdb",
+    workers: Annotated[int, typer.Option("--workers", help="Processes that read evidence.", min=1)] = 1,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a self-made incident (an invented lab, 120 days), investigate it, and say how much of the truth was found."""
+    place = folder or Path(tempfile.mkdtemp(prefix="casemate-demo-"))
+    case_folder = place / "case"
+    if (case_folder / CUSTODY).exists() or (place / "evidence").exists():
+        raise BadInput("there is a demo already", where=str(place), hint="give a new folder")
+    with stages(quiet=quiet) as tell:
+        made = generate(
+            place, seed=seed, size=size, progress=lambda done, days: tell("writing the incident", done, days)
+        )
+    with open_or_create(case_folder, None, SETTINGS) as case:
+        worker = make_engine(engine, workers)
+        try:
+            report = investigate_case(case, [str(made.evidence)], worker, rules=rules, workers=workers, quiet=quiet)
+        finally:
+            worker.close()
+        given = case_summary(case)
+        reader = DuckDBEngine()
+        reader.use(stored_tables(case))
+        contract = as_contract(given)
+        result = score(made.truth, attributed(reader), contract["coverage"]["sources"])
+    if as_json:
+        write_json({"folder": str(place), "records": made.records, "score": result.as_json(), "summary": contract})
+        return
+    out = console()
+    typer.echo(render(given, colour=out.is_terminal))
+    print_problems(report)
+    _print_score(result)
+    out.print(f"\nevidence, truth.json and the case lie in {visible(place)}", soft_wrap=True)
+
+
+def _print_score(result: Score) -> None:
+    out = console()
+    out.print("\n[bold]Held against the truth of the demo[/]")
+    for step in result.steps:
+        style = VERDICT_STYLE[step.verdict]
+        out.print(
+            f"  [{style}]{step.verdict:<15}[/] {visible(step.title)} ({step.found}/{step.records} records)",
+            soft_wrap=True,
+        )
+    style, words = ("green", "found") if result.gap_seen else ("red", "missed")
+    out.print(f"  [{style}]{words:<15}[/] the stretch of missing logs")
+    accused = [decoy for decoy in result.decoys if decoy.found]
+    out.print(f"  called wrongly: {len(accused)} of {len(result.decoys)} benign twins{_named(accused)}", soft_wrap=True)
+    ordinary = sum(result.ordinary.values())
+    out.print(f"  called wrongly: {ordinary:,} of {result.benign_records:,} other benign records")
+
+
+def _named(steps: list[StepScore]) -> str:
+    return "".join(f"\n    {visible(step.title)}: {visible(', '.join(step.by))}" for step in steps)

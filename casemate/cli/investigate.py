@@ -1,0 +1,173 @@
+"""``casemate investigate``: the main job."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import getpass
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from casemate.case import CUSTODY, Case
+from casemate.cli.options import CaseOption, EngineOption, JsonOption, OwnOption, RulesOption
+from casemate.cli.output import console, visible, write_json
+from casemate.cli.progress import counting, stages
+from casemate.engine.duckdb import DuckDBEngine
+from casemate.engine.protocol import Engine
+from casemate.errors import BadInput
+from casemate.evidence.ingest import Progress
+from casemate.explore.findings import FindingFilter, chosen
+from casemate.explore.overview import case_summary
+from casemate.explore.summary import summary as as_contract
+from casemate.explore.tables import stored_tables
+from casemate.explore.terminal import render
+from casemate.intel.store import home, installed_rules
+from casemate.investigate.run import Options, RunReport
+from casemate.investigate.run import investigate as run_investigation
+from casemate.schema.findings import SEVERITIES
+from casemate.settings import Settings, parse_settings
+
+EXAMPLES = "Example: casemate investigate /evidence 'logs/*.evtx' triage.zip --case CASE --own 10.0.0.0/8"
+PROBLEMS_SHOWN = 10
+
+
+def investigate(
+    evidence: Annotated[
+        list[str],
+        typer.Argument(help="Files, folders, archives or patterns.", metavar="EVIDENCE...", show_default=False),
+    ],
+    case: CaseOption,
+    own: OwnOption = None,
+    rules: RulesOption = None,
+    by_reference: Annotated[
+        bool, typer.Option("--by-reference", help="Leave evidence where it is instead of keeping a copy.")
+    ] = False,
+    engine: EngineOption = "duckdb",
+    workers: Annotated[int, typer.Option("--workers", help="Processes that read evidence.", min=1)] = 1,
+    fail_on: Annotated[
+        str | None, typer.Option("--fail-on", help="Exit 1 if there is a finding of at least this severity.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take in evidence, find what was attempted, and print a summary; run it again to go on or to add more.
+
+    Makes the case if there is none. Evidence already in is skipped; a log that grew is continued.
+    """
+    if fail_on is not None and fail_on not in SEVERITIES:
+        raise BadInput(f"no severity '{fail_on}'", where="--fail-on", hint="one of " + ", ".join(SEVERITIES))
+    with open_or_create(case, own) as opened:
+        worker = make_engine(engine, workers)
+        try:
+            report = investigate_case(
+                opened, evidence, worker, rules=rules, workers=workers, in_place=by_reference, quiet=quiet
+            )
+        finally:
+            worker.close()
+        given = case_summary(opened)
+        reached = fail_on is not None and _any_finding(opened, fail_on)
+    if as_json:
+        write_json(as_contract(given))
+    else:
+        out = console()
+        typer.echo(render(given, colour=out.is_terminal))
+        print_problems(report)
+    if reached:
+        raise typer.Exit(1)
+
+
+def open_or_create(path: Path, own: Iterable[str] | None, settings: Settings | None = None) -> Case:
+    """The case at `path` open for writing; made first if there is none.
+
+    Raises:
+        BadInput: `own` names other networks than the case has.
+    """
+    networks = tuple(own or ())
+    if (path / CUSTODY).exists():
+        case = Case.open(path, write=True)
+        if networks and set(networks) != set(case.settings.own):
+            case.close()
+            raise BadInput(
+                "the case has other own networks", where="--own", hint=f"change 'own' in {path / 'case.toml'}"
+            )
+        return case
+    made = settings or Settings(name=path.absolute().name or "case")
+    if networks:
+        parse_settings({"own": list(networks)})  # says what is wrong with them
+        made = dataclasses.replace(made, own=networks)
+    return Case.create(path, made)
+
+
+def make_engine(name: str, workers: int) -> Engine:
+    """The engine of that name.
+
+    Raises:
+        BadInput: there is none.
+        MissingExtra: it is not installed.
+    """
+    if name == "duckdb":
+        return DuckDBEngine(workers=workers)
+    if name == "spark":
+        from casemate.engine.spark import SparkEngine
+
+        return SparkEngine()
+    raise BadInput(f"no engine '{name}'", where="--engine", hint="duckdb or spark")
+
+
+def investigate_case(
+    case: Case,
+    evidence: Iterable[str],
+    engine: Engine,
+    *,
+    rules: Iterable[Path] | None = None,
+    workers: int = 1,
+    in_place: bool = False,
+    quiet: bool = False,
+) -> RunReport:
+    """Run the investigation with progress on standard error."""
+    options = Options(
+        rules=tuple(rules or installed_rules()), cache=home() / "compiled", workers=workers, in_place=in_place
+    )
+    with counting("reading", quiet=quiet) as reading, stages(quiet=quiet) as tell:
+
+        def read(progress: Progress) -> None:
+            reading(progress.bytes_done, progress.bytes_total, progress.current)
+
+        return run_investigation(
+            case,
+            list(evidence),
+            options,
+            engine,
+            who=_who(),
+            clock=lambda: dt.datetime.now(dt.UTC),
+            reading=read,
+            stages=tell,
+        )
+
+
+def print_problems(report: RunReport) -> None:
+    """What was not taken or not read to its end, on standard error."""
+    err = console(stderr=True)
+    for problem in report.intake.problems[:PROBLEMS_SHOWN]:
+        err.print(f"[yellow]not read[/] {visible(problem.where)}: {visible(problem.what)}", soft_wrap=True)
+    more = len(report.intake.problems) - PROBLEMS_SHOWN
+    if more > 0:
+        err.print(f"[yellow]and {more} more[/]; all of them: the last 'run' note of custody.jsonl")
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def _any_finding(case: Case, severity: str) -> bool:
+    engine = DuckDBEngine()
+    engine.use(stored_tables(case))
+    found = engine.collect(chosen(engine, FindingFilter(severity=severity)).limit(1).select("id"))
+    return found.num_rows > 0

@@ -1,0 +1,68 @@
+"""What a case says as a whole: the summary's input, the list of measures, the state of the rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from casemate.case import Case
+from casemate.detect.measures import MEASURES as DETECT_MEASURES
+from casemate.engine.duckdb import DuckDBEngine
+from casemate.engine.measures import values
+from casemate.evidence.measures import MEASURES as EVIDENCE_MEASURES
+from casemate.explore.runs import last_run
+from casemate.explore.summary import RunFacts, SummaryInput, gather
+from casemate.explore.tables import DERIVED, native_filled, stored_tables
+from casemate.incident.measures import MEASURES as INCIDENT_MEASURES
+
+ALL_MEASURES = (*EVIDENCE_MEASURES, *DETECT_MEASURES, *INCIDENT_MEASURES)
+
+
+def case_summary(case: Case, *, verified: bool | None = None) -> SummaryInput:
+    """Everything the summary shows, asked of the case as it is now.
+
+    Args:
+        verified: whether custody was verified just now; None when it was not asked.
+    """
+    stored = stored_tables(case)
+    engine = DuckDBEngine()
+    engine.use(stored)
+    run = last_run(case) or {}
+    facts = RunFacts(
+        run=run.get("run", "none"),
+        case=str(case.path),
+        verified=verified,
+        gap_seconds=case.settings.gap_minutes * 60,
+        own_networks=run.get("own_networks"),
+        rules=run.get("rules_ran"),
+        unusable_rules=run.get("rules_not_run"),
+        notes=tuple(run.get("problems", ())),
+        suppressed=run.get("suppressed", 0),
+    )
+    tables = {name: engine.read(name) for name in DERIVED}
+    native = {name: engine.read(name) for name in native_filled(stored)}
+    return gather(tables, native, engine.collect, facts)
+
+
+def measures_listing(case: Case) -> list[dict[str, Any]]:
+    """Every measure with its version, value in this case, and definition."""
+    stored = stored_tables(case)
+    engine = DuckDBEngine()
+    engine.use(stored)
+    found = values(ALL_MEASURES, {name: engine.read(name) for name in DERIVED}, engine.collect)
+    return [
+        {"measure": one.name, "version": one.version, "value": found[one.name], "definition": one.definition}
+        for one in ALL_MEASURES
+    ]
+
+
+def rules_report(case: Case) -> dict[str, Any]:
+    """The rules of the last run: how many there are, ran, and for each that did not (wholly) run, why."""
+    engine = DuckDBEngine()
+    engine.use(stored_tables(case))
+    rows = engine.collect(engine.read("rules").order_by(["state", "path"])).to_pylist()
+    return {
+        "rule_set": (last_run(case) or {}).get("rule_set"),
+        "loaded": len(rows),
+        "ran": sum(row["state"] == "ran" for row in rows),
+        "not_run": [row for row in rows if row["state"] != "ran" or row["reason"] is not None],
+    }

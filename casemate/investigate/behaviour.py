@@ -1,0 +1,52 @@
+"""Phase: behaviour analytics over the OCSF views; their findings are replaced as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from casemate.case import Case
+from casemate.detect.behaviour import ANALYTICS, infer_own, run_all
+from casemate.detect.behaviour.rules import RULES_VERSION
+from casemate.engine.parts import Part
+from casemate.engine.protocol import Engine
+from casemate.explore.tables import native_filled, stored_tables, views
+from casemate.investigate.phases import digest, fingerprint, phase_state
+from casemate.schema.findings import FINDING_RECORDS, FINDINGS
+from casemate.settings import PRIVATE_NETWORKS
+
+PHASE = "behaviour"
+
+
+@dataclass(frozen=True)
+class BehaviourRun:
+    """How many findings the analytics made, and the sentence on the own networks they worked with."""
+
+    findings: int
+    own_networks: str
+
+
+def detect_behaviour(case: Case, engine: Engine) -> BehaviourRun:
+    """Run every behaviour analytic unless nothing has changed since the last time."""
+    stored = stored_tables(case)
+    engine.use(stored)
+    given = () if case.settings.own == PRIVATE_NETWORKS else case.settings.own
+    ocsf = views(engine, stored)
+    own = infer_own(given, ocsf, engine.batches)
+    before = phase_state(case, PHASE)
+    settings = [repr(analytic.settings) for analytic in ANALYTICS]
+    inputs = digest([RULES_VERSION, own, *settings, *fingerprint(case, *native_filled(stored))])
+    if before.inputs == inputs:
+        return BehaviourRun(_rows(before.parts, "findings"), own.statement)
+    stage = case.stage()
+    count = 0
+    for found in run_all(ocsf, own, engine.batches):
+        if found.findings.num_rows:
+            count += found.findings.num_rows
+            stage.write("findings", FINDINGS, found.findings.to_batches())
+            stage.write("finding_records", FINDING_RECORDS, found.records())
+    case.commit(stage, remove=before.parts, facts={"phase": PHASE, "inputs": inputs})
+    return BehaviourRun(count, own.statement)
+
+
+def _rows(parts: tuple[Part, ...], table: str) -> int:
+    return sum(part.rows for part in parts if part.table == table)

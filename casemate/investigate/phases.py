@@ -1,0 +1,45 @@
+"""Which parts a phase made and from what: read back from the facts of the custody log."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from casemate.case import CUSTODY, Case
+from casemate.engine.parts import Part
+from casemate.evidence.custody import intact_lines
+
+
+@dataclass(frozen=True)
+class PhaseState:
+    """What the log says of one phase: the inputs of its last commit, and its live parts."""
+
+    inputs: str | None
+    parts: tuple[Part, ...]
+
+
+def phase_state(case: Case, phase: str) -> PhaseState:
+    """State of `phase` (the ``phase`` of its commits' facts)."""
+    live = {part.path: part for table in case.tables() for part in case.live_parts(table)}
+    inputs, parts = None, []
+    for line in intact_lines(case.path / CUSTODY):
+        if line.kind != "commit" or line.facts.get("facts", {}).get("phase") != phase:
+            continue
+        inputs = line.facts["facts"].get("inputs")
+        parts.extend(live[part["path"]] for part in line.facts["added"] if part["path"] in live)
+    return PhaseState(inputs, tuple(parts))
+
+
+def digest(items: Iterable[object]) -> str:
+    """A short hash of what a phase starts from."""
+    digester = hashlib.sha256()
+    for item in items:
+        digester.update(repr(item).encode())
+        digester.update(b"\n")
+    return digester.hexdigest()[:32]
+
+
+def fingerprint(case: Case, *tables: str) -> list[str]:
+    """Hashes of the live parts of tables: changes whenever their rows may have changed."""
+    return [part.sha256 for table in tables for part in case.live_parts(table)]

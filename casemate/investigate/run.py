@@ -1,0 +1,126 @@
+"""The main job from end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from casemate import __version__
+from casemate.case import Case
+from casemate.engine.compaction import compact
+from casemate.engine.protocol import Engine
+from casemate.evidence.ingest import IngestReport, Progress, ingest
+from casemate.explore.tables import NATIVE, stored_tables
+from casemate.investigate.attempts import build_attempts
+from casemate.investigate.behaviour import detect_behaviour
+from casemate.investigate.phases import digest
+from casemate.investigate.rules import RulesRun, detect_by_rules
+from casemate.settings import Settings
+
+Stages = Callable[[str, int, int], None]
+"""Called with the name of a stage, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to investigate.
+
+    Args:
+        rules: folders, archives and files of Sigma rules; the installed rule sets when empty.
+        cache: folder for compiled rules.
+        workers: processes that read evidence.
+        in_place: leave evidence where it is instead of keeping a copy.
+    """
+
+    rules: tuple[Path, ...]
+    cache: Path
+    workers: int = 1
+    in_place: bool = False
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What one run did; `run` names its inputs (evidence, rules, settings), so equal runs have equal names."""
+
+    run: str
+    intake: IngestReport
+    rules: RulesRun
+    behaviour_findings: int
+    own_networks: str
+    attempts: int
+    compacted: tuple[str, ...] = field(default=())
+
+
+def investigate(
+    case: Case,
+    evidence: Sequence[str | Path],
+    options: Options,
+    engine: Engine,
+    *,
+    who: str,
+    clock: Callable[[], datetime],
+    reading: Callable[[Progress], None] | None = None,
+    stages: Stages | None = None,
+) -> RunReport:
+    """Take evidence into `case` and bring everything that follows from it up to date.
+
+    Args:
+        case: open for writing.
+        evidence: files, folders and patterns; may be empty to only bring the case up to date.
+        engine: runs kernels and analytics (and the readers, unless it works in this process).
+        who: who hands the evidence over, for its registration.
+        clock: the time (UTC) of registrations.
+        reading: progress of the intake.
+        stages: progress of what comes after.
+
+    Raises:
+        BadInput: a name stands for nothing, or a rule path is none.
+        CannotFinish: disk full or the like; what was committed stays and the next run goes on.
+    """
+    tell = stages or (lambda _stage, _done, _total: None)
+    intake = ingest(
+        case.store,
+        evidence,
+        registered_by=who,
+        clock=clock,
+        limits=case.settings.limits,
+        workers=options.workers,
+        run=engine.run if engine.name == "spark" else None,
+        in_place=options.in_place,
+        progress=reading,
+    )
+    compacted = tuple(name for name in (*NATIVE, "evidence", "registrations", "rejects") if compact(case.store, name))
+    tell("rules", 0, 0)
+    rules = detect_by_rules(case, engine, options.rules, options.cache, tell)
+    tell("behaviour", 0, 1)
+    behaviour = detect_behaviour(case, engine)
+    tell("behaviour", 1, 1)
+    tell("attempts", 0, 1)
+    attempts = build_attempts(case, engine)
+    tell("attempts", 1, 1)
+    engine.use(stored_tables(case))
+    run = run_id(case, rules.rule_set)
+    case.log(
+        "note",
+        {
+            "about": "run",
+            "run": run,
+            "casemate": __version__,
+            "rule_set": rules.rule_set,
+            "rules_from": [str(path) for path in options.rules],
+            "rules_ran": rules.ran,
+            "rules_not_run": rules.not_run,
+            "suppressed": rules.suppressed,
+            "own_networks": behaviour.own_networks,
+            "problems": [f"{problem.where}: {problem.what}" for problem in intake.problems][:200],
+        },
+    )
+    return RunReport(run, intake, rules, behaviour.findings, behaviour.own_networks, attempts, compacted)
+
+
+def run_id(case: Case, rule_set: str) -> str:
+    """The name of a run: the same evidence, rules, settings and version give the same name."""
+    settings: Settings = case.settings
+    return digest([__version__, rule_set, settings, *sorted(case.blobs)])[:16]

@@ -1,0 +1,44 @@
+"""Rules of the last run: which ran, which did not and why; and the matches that feed correlations."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from casemate.schema.native import UTC_MICROSECONDS
+
+STATES: dict[str, str] = {
+    "ran": "it was held against records of its log source",
+    "no_records": "the case holds no record of its log source",
+    "no_reader": "its log source has no reader yet",
+    "not_compiled": "it could not be compiled",
+    "not_read": "its file could not be read as a rule",
+}
+
+RULES = pa.schema(
+    [
+        pa.field("rule_id", pa.string()),
+        pa.field("title", pa.string()),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("severity", pa.string()),
+        pa.field("log_source", pa.string()),
+        pa.field("state", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+    ]
+)
+"""One row per rule of the rule set in use; ``reason`` is null for a rule that ran on all it asks for."""
+
+RULE_MATCHES = pa.schema(
+    [
+        pa.field("rule", pa.string(), nullable=False),
+        pa.field("evidence", pa.string(), nullable=False),
+        pa.field("record", pa.int64(), nullable=False),
+        pa.field("time", UTC_MICROSECONDS),
+        pa.field("fields", pa.string(), nullable=False),
+    ]
+)
+"""Matches of rules that correlations refer to; ``fields`` is a JSON object of the event fields they need."""
+
+MATCHED = pa.schema(
+    [pa.field("evidence", pa.string(), nullable=False), pa.field("rule_set", pa.string(), nullable=False)]
+)
+"""Evidence whose records were held against a rule set (its hash): done once, never twice."""
