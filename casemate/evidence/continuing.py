@@ -17,11 +17,13 @@ import codecs
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import dataset
 
 from casemate.engine.parts import Part
 from casemate.engine.store import Stage, Store
@@ -142,17 +144,15 @@ def take_out(store: Store, stage: Stage, superseded: Sequence[Superseded]) -> li
 def _count_superseded(path: Any, from_record: Mapping[str, int]) -> dict[str, int]:
     filters = [[("evidence", "=", evidence), ("record", ">=", record)] for evidence, record in from_record.items()]
     found = pq.read_table(path, columns=["evidence", "record"], filters=filters)
-    return {item["values"]: item["counts"] for item in pc.value_counts(found["evidence"]).to_pylist()}
+    return {item["values"]: item["counts"] for item in found["evidence"].value_counts().to_pylist()}
 
 
 def _left(path: Any, from_record: Mapping[str, int]) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches():
-            keep = pa.scalar(True)
-            for evidence, record in from_record.items():
-                gone = pc.and_(pc.equal(batch["evidence"], evidence), pc.greater_equal(batch["record"], record))
-                keep = pc.and_(keep, pc.invert(gone))
-            yield batch.filter(keep)
+    gone = [
+        (dataset.field("evidence") == evidence) & (dataset.field("record") >= record)
+        for evidence, record in from_record.items()
+    ]
+    yield from dataset.dataset(path, format="parquet").to_batches(filter=~reduce(or_, gone))
 
 
 def _correct_rows(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from casemate.engine.store import Store
@@ -31,8 +30,9 @@ def rejected(store: Store, evidence: str | None = None) -> Iterator[RecordPlace]
     for part in store.part_paths(REJECTS_TABLE):
         with pq.ParquetFile(part) as file:
             for batch in file.iter_batches(ROWS_AT_ONCE, columns=COLUMNS):
-                kept = batch if evidence is None else batch.filter(pc.equal(batch["evidence"], evidence))
-                for row in kept.to_pylist():
+                for row in batch.to_pylist():
+                    if evidence is not None and row["evidence"] != evidence:
+                        continue
                     yield RecordPlace(
                         row["evidence"], row["record"], REJECTS_TABLE, row["offset"], row["length"], row["reason"]
                     )
