@@ -1,8 +1,9 @@
 """systemd's journal as JSON (``journalctl -o json`` or ``-o json-pretty``) -> table ``journald``.
 
 The names are the journal's own (systemd.journal-fields(7)).  As systemd's JSON format says
-(https://systemd.io/JOURNAL_EXPORT_FORMATS/), a value that is not text is an array of byte numbers, a field given several
-times is an array of values, and one too large is null.  ``__REALTIME_TIMESTAMP`` counts microseconds in UTC.
+(https://systemd.io/JOURNAL_EXPORT_FORMATS/), a value that is not text is an array of byte numbers, a field
+given several times is an array of values, and one too large is null.  ``__REALTIME_TIMESTAMP`` counts
+microseconds in UTC.
 Messages of sshd, sudo, ... are read further as in ``syslog`` (:mod:`.syslog_programs`).
 """
 
@@ -70,9 +71,8 @@ def _text(value: Any) -> tuple[str | None, tuple[str, ...]]:
             return raw.decode("utf-8", "backslashreplace"), ("encoding_replaced",)
     if isinstance(value, list):
         texts = [_text(item) for item in value]
-        return "\n".join(text for text, _ in texts if text is not None), tuple(
-            {flag for _, said in texts for flag in said}
-        )
+        flags = {flag for _, said in texts for flag in said}
+        return "\n".join(text for text, _ in texts if text is not None), tuple(flags)
     return as_text(value), ()
 
 

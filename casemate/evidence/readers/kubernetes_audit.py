@@ -271,7 +271,7 @@ def later_stages(source: Source, context: ReadContext, documents: bool) -> tuple
 
 
 def _mentions_early_stage(source: Source) -> bool:
-    words = tuple(stage.encode() for stage in EARLY) + (b'"operation"',)
+    words = (*(stage.encode() for stage in EARLY), b'"operation"')
     with source.open() as stream:
         tail = b""
         while block := stream.read(1024 * 1024):

@@ -77,9 +77,11 @@ _RFC5424 = re.compile(
     re.DOTALL | re.ASCII,
 )
 _CISCO = re.compile(
-    rf"{_PRI}(?:(?P<received>{_BSD_TIME}|{_ISO_TIME}) )?(?:(?P<host>[\w.:-]{{1,255}}?):? )?(?:(?P<sequence>\d{{1,12}}): )?"
+    rf"{_PRI}(?:(?P<received>{_BSD_TIME}|{_ISO_TIME}) )?(?:(?P<host>[\w.:-]{{1,255}}?):? )?"
+    r"(?:(?P<sequence>\d{1,12}): )?"
     rf"(?:(?P<host2>[\w.-]{{1,255}}): )?(?:[*.]?(?P<time>{_BSD_TIME})(?: (?P<zone>[A-Z]{{1,5}}))?: )?"
-    r"%(?P<facility>[A-Z][A-Z0-9_]*(?:-[A-Z][A-Z0-9_]*)?)-(?P<severity>[0-7])-(?P<mnemonic>[A-Z0-9_]+): ?(?P<body>.*)\Z",
+    r"%(?P<facility>[A-Z][A-Z0-9_]*(?:-[A-Z][A-Z0-9_]*)?)-(?P<severity>[0-7])-(?P<mnemonic>[A-Z0-9_]+): ?"
+    r"(?P<body>.*)\Z",
     re.DOTALL | re.ASCII,
 )
 _TAG = re.compile(
