@@ -8,17 +8,23 @@ from __future__ import annotations
 from casemate.evidence.readers.auditd import AUDITD_READER
 from casemate.evidence.readers.base import ReaderSpec
 from casemate.evidence.readers.cloudtrail import CLOUDTRAIL_DOCUMENTS, CLOUDTRAIL_LINES
+from casemate.evidence.readers.evtx import EVTX_READER
 from casemate.evidence.readers.journald import JOURNALD_DOCUMENTS, JOURNALD_LINES
+from casemate.evidence.readers.json import JSON_DOCUMENTS, JSON_LINES
 from casemate.evidence.readers.kubernetes_audit import KUBERNETES_DOCUMENTS, KUBERNETES_LINES
 from casemate.evidence.readers.s3_access import S3_ACCESS_READER
 from casemate.evidence.readers.suricata import SURICATA
 from casemate.evidence.readers.syslog import SYSLOG_READER
 from casemate.evidence.readers.sysmon_linux import SYSMON_LINUX_READER
 from casemate.evidence.readers.text import LINES_READER
+from casemate.evidence.readers.windows_json import WINDOWS_JSON, WINDOWS_JSON_DOCUMENTS
 from casemate.evidence.readers.zeek import ZEEK_TSV
 from casemate.evidence.readers.zeek_json import ZEEK_JSON
 
 READERS: tuple[ReaderSpec, ...] = (
+    EVTX_READER,
+    WINDOWS_JSON,
+    WINDOWS_JSON_DOCUMENTS,
     ZEEK_TSV,
     ZEEK_JSON,
     CLOUDTRAIL_LINES,
@@ -32,5 +38,7 @@ READERS: tuple[ReaderSpec, ...] = (
     SYSLOG_READER,
     SYSMON_LINUX_READER,
     SURICATA,
+    JSON_LINES,
+    JSON_DOCUMENTS,
     LINES_READER,  # the fallback for unknown text, always last
 )

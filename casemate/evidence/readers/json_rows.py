@@ -160,16 +160,21 @@ class JsonRows:
         self._slots = 0
         self._bytes = 0
 
-    def add(self, block: LineBlock) -> Iterator[Rows | Reject]:
-        """Records of a block; batches come out whenever enough is collected."""
+    def add(self, block: LineBlock, records: Slots | None = None) -> Iterator[Rows | Reject]:
+        """Records of a block; batches come out whenever enough is collected.
+
+        Args:
+            block: the records as JSON, and their places.
+            records: their numbers, if they are not those of consecutive lines.
+        """
+        size = len(block.lines)
+        if records is None:
+            records = np.arange(block.first_record, block.first_record + size, dtype=np.int64)
         with _collection_paused():
             rejects = self._collect(block)
         for index in sorted(rejects):
-            yield Reject(
-                block.first_record + index, int(block.offsets[index]), int(block.lengths[index]), rejects[index]
-            )
-        size = len(block.lines)
-        self._records.append(np.arange(block.first_record, block.first_record + size, dtype=np.int64))
+            yield Reject(int(records[index]), int(block.offsets[index]), int(block.lengths[index]), rejects[index])
+        self._records.append(records)
         self._offsets.append(block.offsets)
         self._lengths.append(block.lengths)
         self._slots += size
@@ -212,6 +217,7 @@ class JsonRows:
     def _place(self, work: _Work, keys: Keys, group: _Group) -> None:
         """Put the records of one group into their table's columns, rewriting and regrouping if needed."""
         rewrite = self._arrangement(keys).rewrite
+        nested = True
         if rewrite is None:
             columns = list(zip(*map(dict.values, group.records), strict=True))
             kinds = [set(map(type, column)) for column in columns]
@@ -221,11 +227,17 @@ class JsonRows:
                 else:
                     work.rejects.update(dict.fromkeys(group.indices, self._too_many))
                 return
+            nested = any(
+                _holds_containers(column) for column, kind in zip(columns, kinds, strict=True) if kind & _CONTAINERS
+            )
             if any(dict in kind for kind in kinds):
                 rewrite = flatten
+            elif not nested and len(keys) <= self.limits.fields_per_record:
+                self._fill(work, keys, group, columns, kinds)
+                return
         regrouped: dict[Keys, _Group] = {}
         for index, record in zip(group.indices, group.records, strict=True):
-            reason = self._too_deep(work.lines[index])
+            reason = self._too_deep(work.lines[index]) if nested else None
             fields = record if reason or rewrite is None else rewrite(record)
             if reason is None and len(fields) > self.limits.fields_per_record:
                 reason = self._too_many
@@ -283,6 +295,15 @@ class JsonRows:
 
 
 _ONLY_NULL = {type(None)}
+_CONTAINERS = {dict, list}
+
+
+def _holds_containers(column: tuple[Any, ...]) -> bool:
+    """Whether objects stand in a column, or arrays that hold objects or arrays."""
+    return any(
+        isinstance(value, dict) or (isinstance(value, list) and not _CONTAINERS.isdisjoint(map(type, value)))
+        for value in column
+    )
 
 
 def _parse(lines: Sequence[bytes]) -> tuple[dict[Keys, _Group], list[int]]:

@@ -153,7 +153,7 @@ def _compare_clocks(batch: pa.RecordBatch) -> tuple[int, int]:
     return compared, differing
 
 
-SPECS: tuple[ReaderSpec, ...] = (
-    ReaderSpec("windows-json", 1, (WINDOWS_EVENT,), recognise, read, continues=True),
-    ReaderSpec("windows-json-documents", 1, (WINDOWS_EVENT,), recognise_documents, partial(read, documents=True)),
+WINDOWS_JSON = ReaderSpec("windows-json", 1, (WINDOWS_EVENT,), recognise, read, continues=True)
+WINDOWS_JSON_DOCUMENTS = ReaderSpec(
+    "windows-json-documents", 1, (WINDOWS_EVENT,), recognise_documents, partial(read, documents=True)
 )
