@@ -13,6 +13,7 @@ import ctypes
 import os
 import resource
 from collections.abc import Sequence
+from pathlib import Path
 
 # linux/landlock.h; the numbers of the system calls are the same on all architectures
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
@@ -81,7 +82,7 @@ def _allow_reading(library: ctypes.CDLL, ruleset: int, path: str) -> bool:
     except OSError:
         return True  # what is not there needs no right
     try:
-        allowed = _READ_FILE | (_EXECUTE | _READ_DIR if os.path.isdir(path) else 0)
+        allowed = _READ_FILE | (_EXECUTE | _READ_DIR if Path(path).is_dir() else 0)
         rule = _PathBeneath(allowed, parent)
         return library.syscall(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, ctypes.byref(rule), ctypes.c_uint32(0)) == 0
     finally:

@@ -114,22 +114,26 @@ def query(
         CaseDamaged: a part is missing or is not a file of this case.
         CannotFinish: the child could not be run.
     """
-    if len(sql.encode("utf-8", "replace")) > SQL_BYTES:
-        raise BadInput(f"a query may be {SQL_BYTES} bytes long")
+    try:
+        length = len(sql.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise BadInput("the query is not valid text") from None
+    if length > SQL_BYTES or "\x00" in sql:
+        raise BadInput(f"a query may be {SQL_BYTES} bytes long and hold no NUL")
     limits = limits or case.settings.limits
     schemas = {**(extra_tables or {}), **CASE_TABLES}
     for attempt in range(TRIES):
         try:
             child = _Child(_specification(case, sql, limits, extra_views or {}, schemas), limits)
             return QueryResult(child)
-        except (_PartGone, CaseDamaged) as error:
+        except (_PartGoneError, CaseDamaged) as error:
             if attempt == TRIES - 1:
                 raise CaseDamaged(error.what, where=error.where or str(case.path), hint=error.hint) from None
             case.refresh()
     raise AssertionError("unreachable")
 
 
-class _PartGone(CasemateError):
+class _PartGoneError(CasemateError):
     """A part could not be opened."""
 
 
@@ -209,13 +213,13 @@ class _Child:
         except StopIteration:
             self._finish()
             return None
-        except _TimeUp:
+        except _TimeUpError:
             self.close()
             raise LimitReached(
                 f"the query took longer than {self._seconds:g} seconds",
                 hint="raise query_seconds under [limits] in case.toml, or ask for less",
             ) from None
-        except _TooMuch:
+        except _TooMuchError:
             self.close()
             raise LimitReached(f"the answer is longer than {OUTPUT_BYTES} bytes", hint="ask for less") from None
         except (pa.ArrowInvalid, OSError, EOFError) as error:
@@ -245,7 +249,7 @@ class _Child:
         if kind == "limit":
             raise LimitReached(what, hint="raise query_memory_bytes under [limits] in case.toml, or ask for less")
         if kind == "gone":
-            raise _PartGone(what)
+            raise _PartGoneError(what)
         raise CannotFinish(f"the process that answers queries failed: {what}")
 
     def close(self) -> None:
@@ -258,11 +262,11 @@ class _Child:
                 pipe.close()
 
 
-class _TimeUp(Exception):
+class _TimeUpError(Exception):
     pass
 
 
-class _TooMuch(Exception):
+class _TooMuchError(Exception):
     pass
 
 
@@ -282,7 +286,7 @@ class _TimedPipe:
             ready, _, _ = select.select([self._descriptor], [], [], max(self._left, 0))
             self._left -= time.monotonic() - began
             if not ready:
-                raise _TimeUp
+                raise _TimeUpError
             piece = os.read(self._descriptor, min(count, 1024 * 1024))
             if not piece:
                 break
@@ -291,7 +295,7 @@ class _TimedPipe:
         data = b"".join(pieces)
         self._bytes += len(data)
         if self._bytes > OUTPUT_BYTES:
-            raise _TooMuch
+            raise _TooMuchError
         return data
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -29,7 +30,7 @@ NESTED_WRITER = "WITH clause containing"  # how the binder refuses COPY, INSERT,
 LISTS_TABLES = re.compile(r"information_schema|duckdb_|pg_|sqlite_|\b(show|describe|summarize)\b", re.IGNORECASE)
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """The query is not one that may run; the message is for the user."""
 
 
@@ -39,7 +40,7 @@ def main(spec: Mapping[str, Any]) -> None:
     try:
         _answer(spec)
         code = 0
-    except _Refused as error:
+    except _RefusedError as error:
         _fail("bad", str(error))
     except BrokenPipeError:
         pass  # whoever asked has gone
@@ -65,10 +66,9 @@ def _answer(spec: Mapping[str, Any]) -> None:
         memory_bytes=2 * spec["memory_bytes"] + OVERHEAD_BYTES, cpu_seconds=int(spec["seconds"] * spec["threads"]) + 5
     )
     # Landlock restricts the thread that asks and those it starts: before DuckDB has any.
-    read_only([*folders, *sorted({os.path.dirname(path) for path in parts})])
+    read_only([*folders, *sorted({str(Path(path).parent) for path in parts})])
     connection = _connect(spec, parts)
-    _check(connection, spec["sql"])
-    reader = _run(connection, spec)
+    reader = _run(connection, _only_select(connection, spec["sql"]), spec)
     with os.fdopen(os.dup(1), "wb") as pipe, pa.ipc.new_stream(pipe, reader.schema) as writer:
         pipe.flush()
         for batch in reader:
@@ -98,24 +98,24 @@ def _connect(spec: Mapping[str, Any], parts: Iterable[str]) -> duckdb.DuckDBPyCo
     return connection
 
 
-def _check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Refuse everything but one SELECT."""
+def _only_select(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """The text of the one SELECT in `sql`; anything else is refused."""
     statements = connection.extract_statements(sql)
     if len(statements) != 1:
-        raise _Refused(f"one SELECT is answered at a time, these are {len(statements)} statements")
+        raise _RefusedError(f"one SELECT is answered at a time, these are {len(statements)} statements")
     if statements[0].type != duckdb.StatementType.SELECT:
-        raise _Refused(f"only a SELECT is answered, this is {statements[0].type.name}")
+        raise _RefusedError(f"only a SELECT is answered, this is {statements[0].type.name}")
+    return statements[0].query.strip().removesuffix(";")
 
 
-def _run(connection: duckdb.DuckDBPyConnection, spec: Mapping[str, Any]) -> pa.RecordBatchReader:
+def _run(connection: duckdb.DuckDBPyConnection, sql: str, spec: Mapping[str, Any]) -> pa.RecordBatchReader:
     """Make the views the query names, see that its plan only reads, and start it."""
-    sql: str = spec["sql"]
     tables = {table["name"]: table for table in spec["tables"]}
     views: dict[str, str] = spec["views"]
     wanted = set(tables) | set(views) if LISTS_TABLES.search(sql) else _named(sql, tables, views)
     broken = _make_views(connection, wanted, tables, views)
     # Inside query() nothing but a SELECT is taken, and a COPY in a WITH is refused by the binder.
-    wrapped = f"SELECT * FROM query({_literal(sql.strip().rstrip(';'))})"
+    wrapped = f"SELECT * FROM query({_literal(sql)})"  # noqa: S608
     try:
         plan = connection.execute(f"EXPLAIN (FORMAT json) {wrapped}").fetchall()
     except duckdb.CatalogException:
@@ -126,14 +126,14 @@ def _run(connection: duckdb.DuckDBPyConnection, spec: Mapping[str, Any]) -> pa.R
             plan = connection.execute(f"EXPLAIN (FORMAT json) {wrapped}").fetchall()
         except duckdb.CatalogException as error:
             named = [f"view '{name}' could not be made: {what}" for name, what in broken.items() if name in str(error)]
-            raise _Refused("; ".join([_one_line(error), *named])) from None
+            raise _RefusedError("; ".join([_one_line(error), *named])) from None
     except duckdb.BinderException as error:
         if NESTED_WRITER in str(error):
-            raise _Refused("only a SELECT is answered, this one writes") from None
+            raise _RefusedError("only a SELECT is answered, this one writes") from None
         raise
     for operator in re.findall(r'"name":\s*"([^"]*)"', str(plan)):
         if WRITERS.search(operator):
-            raise _Refused("only a SELECT is answered, this one writes")
+            raise _RefusedError("only a SELECT is answered, this one writes")
     return connection.sql(wrapped).to_arrow_reader(BATCH_ROWS)
 
 
@@ -179,7 +179,7 @@ def _select(table: Mapping[str, Any]) -> str:
             for name, kind in columns
         )
         paths = ", ".join(_literal(path) for path in group["paths"])
-        selects.append(f"SELECT {chosen} FROM read_parquet([{paths}], hive_partitioning = false)")
+        selects.append(f"SELECT {chosen} FROM read_parquet([{paths}], hive_partitioning = false)")  # noqa: S608
     if not selects:
         empty = ", ".join(f"NULL::{kind} AS {_quoted(name)}" for name, kind in columns)
         return f"SELECT {empty} WHERE false"
