@@ -93,7 +93,7 @@ def key_of(row: dict) -> tuple:
 def oracle(findings: list[dict], gap_seconds: int) -> list[dict]:
     groups = defaultdict(list)
     for row in findings:
-        groups[key_of(row) + (row["time"] is not None,)].append(row)
+        groups[(*key_of(row), row["time"] is not None)].append(row)
     made = []
     for key, rows in groups.items():
         rows.sort(key=lambda row: (row["time"] or START, row["time_end"] or row["time"] or START, row["id"]))

@@ -1,0 +1,292 @@
+"""Password guessing and spraying, and the success after it, from logons of any log.
+
+Method: tries are counted per source and service in bursts, and once more over all of the evidence
+for the slow ones.  Thresholds are those defenders already act on: fail2ban bans after 5 failures
+(``maxretry``), CIS Benchmarks lock an account after 5, and a person who mistypes needs two or three.
+
+* **password guessing** (T1110.001): many failures against one service.
+* **password spraying** (T1110.003): failures of many different accounts from one source, few tries
+  each, that mostly stay failures; people behind one shared address mostly succeed.
+* **success after guessing**: a logon that got in, after guessing of the same source on the same
+  service, by an account that was guessed (or by an unnamed one, where the log names none).
+* **repeated failure of one account**: failures of one account that had logged on from the same
+  source before, or steady ones from inside: an expired or wrongly stored password.
+* **failed logons from outside** and **visit to a login service**: outside addresses that try less
+  often than that; only where the source never got in, so that an admin who mistypes is not named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import ibis
+
+from casemate.detect.behaviour.logons import LogonSettings, login_connections, logons, web_logons
+from casemate.detect.behaviour.rules import BehaviourRule, Statements, bursts, first_of, key, over
+
+SLOW = -1
+
+
+@dataclass(frozen=True)
+class GuessingSettings:
+    """Thresholds; where they come from stands at the top of this file."""
+
+    burst_gap_seconds: int = 300
+    """Tries further apart begin a new burst."""
+    failures: int = 5
+    """Failed tries of a burst from outside."""
+    failures_inside: int = 10
+    """Failed tries of a burst from inside, where forgotten passwords are everyday."""
+    failures_slow: int = 10
+    """Failed tries over all of the evidence, from outside."""
+    failures_inside_slow: int = 50
+    mistakes: int = 3
+    """Failures of an account that gets in from the same source which are called mistyping."""
+    undecided: int = 10
+    """Failed and undecided tries together, in a burst or over all, from outside."""
+    accounts: int = 5
+    """Failing accounts of one source and service for spraying."""
+    steady_per_hour: int = 60
+    """Failures of one account from inside at most this often are a stored password, not guessing."""
+    logons: LogonSettings = field(default_factory=LogonSettings)
+
+
+def _rule(
+    name: str, title: str, severity: str, technique: str, means: str, vector: str = "credential"
+) -> BehaviourRule:
+    tactic = "reconnaissance" if vector == "network" else "credential-access"
+    tactics = ("credential-access", "initial-access") if name == "success_after_guessing" else (tactic,)
+    return BehaviourRule(name, title, severity, vector, tuple(technique.split()), tactics, means)
+
+
+RULES: tuple[BehaviourRule, ...] = (
+    _rule(
+        "success_after_guessing",
+        "Logon succeeded after password guessing",
+        "high",
+        "T1078 T1110",
+        "a source that had guessed passwords got in on the same service",
+    ),
+    _rule(
+        "password_spraying",
+        "Password spraying",
+        "medium",
+        "T1110.003",
+        "one source failed with many different accounts",
+    ),
+    _rule(
+        "password_guessing", "Password guessing", "medium", "T1110.001", "one source failed many times on one service"
+    ),
+    _rule(
+        "password_guessing_outside",
+        "Password guessing from outside",
+        "low",
+        "T1110.001",
+        "an outside source failed many times on one service; every service facing the internet sees this",
+    ),
+    _rule(
+        "repeated_failure",
+        "Repeated failure of one account",
+        "low",
+        "T1110",
+        "one account failed steadily from one place, as an expired or wrongly stored password does",
+    ),
+    _rule(
+        "failed_logon_outside",
+        "Failed logon from outside",
+        "informational",
+        "T1110.001",
+        "an outside source failed to log on, fewer times than is called guessing, and never got in",
+    ),
+    _rule(
+        "login_service_visit",
+        "Unasked visit to a login service",
+        "informational",
+        "T1595.002",
+        "an outside source spoke to a login service without any sign that it logged on",
+        "network",
+    ),
+)
+
+
+def guessing(
+    authentication: ibis.Table,
+    network: ibis.Table,
+    http: ibis.Table,
+    own: Sequence[str],
+    settings: GuessingSettings | None = None,
+) -> Statements:
+    """Guessing, spraying and what came of it.
+
+    Args:
+        authentication, network, http: the OCSF tables of those names.
+        own: own networks in CIDR.
+
+    Returns:
+        statements of :data:`RULES`; counts: ``records, tries, failures, undecided, successes,
+        likely_successes, accounts, slow`` and ``account`` (one of the accounts, the first by name).
+    """
+    wanted = settings or GuessingSettings()
+    table = logons(authentication, network, own, wanted.logons)
+    table = table.union(login_connections(network, authentication, own)).union(web_logons(http, own))
+    table = table.filter(table.time.notnull() & (table.source != ""))
+    table = _judged(table, wanted)
+    failed = table.filter(table.rule.notnull())
+    failed = failed.mutate(
+        key=key(failed.rule, failed.source_kind, failed.source, failed.target, failed.service, failed.episode)
+    )
+    won = table.filter(table.won)
+    won = bursts(won, ["source_kind", "source", "target", "service"], wanted.burst_gap_seconds, "won_burst")
+    won = won.mutate(rule=ibis.literal("success_after_guessing"), episode=won.won_burst)
+    won = won.mutate(key=key("won", won.source_kind, won.source, won.target, won.service, won.episode))
+    columns = [*_GROUP, "evidence", "record", "time", "result", "tries", "user", "inside"]
+    every = failed.select(columns).union(won.select(columns))
+    return Statements(every, _findings)
+
+
+_SCOPE = ["source_kind", "source", "target", "service"]
+_GROUP = ["key", "rule", "source_kind", "source", "target_kind", "target", "service", "episode"]
+
+
+def _judged(table: ibis.Table, settings: GuessingSettings) -> ibis.Table:
+    """Adds ``rule`` and ``episode`` to tries, ``won`` to logons that got in after guessing."""
+    table = _mistakes_excused(table, settings)
+    table = table.mutate(
+        lost=(table.result.isin(["failure", "undecided"]) & ~table.excused).cast("int64"),
+        failures=ibis.ifelse((table.result == "failure") & ~table.excused, table.tries, 0),
+        got_in=table.result.isin(["success", "likely_success"]).cast("int64"),
+    )
+    table = bursts(table, [*_SCOPE, "lost"], settings.burst_gap_seconds, "burst")
+    scope, burst, account = over(_SCOPE), over([*_SCOPE, "lost", "burst"]), over([*_SCOPE, "account"])
+    order = [table.time, table.evidence, table.record]
+    account_before = ibis.window(group_by=[*_SCOPE, "account"], order_by=order, preceding=(None, 1))
+    named_failure = (table.result == "failure") & (table.account != "")
+    table = table.mutate(
+        burst_failures=table.failures.sum().over(burst),
+        burst_tries=table.lost.sum().over(burst),
+        all_failures=table.failures.sum().over(scope),
+        ever_in=table.got_in.max().over(scope),
+        account_in=table.got_in.max().over(account),
+        account_failed=named_failure.cast("int64").max().over(account),
+        account_in_before=table.got_in.max().over(account_before).fill_null(0),
+        account_first=first_of(table, [*_SCOPE, "account"]) * (table.account != "").cast("int64"),
+        span=table.time.max().over(scope).delta(table.time.min().over(scope), unit="microsecond"),
+    )
+    failing_first = table.account_first * table.account_failed
+    table = table.mutate(
+        accounts=failing_first.sum().over(scope),
+        lost_accounts=(failing_first * (1 - table.account_in)).sum().over(scope),
+        fast=(table.burst_failures >= ibis.ifelse(table.inside, settings.failures_inside, settings.failures))
+        | (~table.inside & (table.burst_tries >= settings.undecided)),
+    )
+    # Slow guessing is judged on what no fast burst explains, or it would bridge bursts days apart.
+    rest = over([*_SCOPE, "fast"])
+    table = table.mutate(rest_failures=table.failures.sum().over(rest), rest_tries=table.lost.sum().over(rest))
+    enough = ibis.ifelse(table.inside, settings.failures_inside_slow, settings.failures_slow)
+    undecided = ~table.inside & (table.rest_tries >= settings.undecided) & (table.ever_in == 0)
+    table = table.mutate(slow=~table.fast & ((table.rest_failures >= enough) | undecided))
+    table = table.mutate(
+        sprayed=(table.lost_accounts >= settings.accounts) & (table.lost_accounts * 2 > table.accounts)
+    )
+    guessed = ((table.fast | table.slow) & (table.lost == 1)).cast("int64").max().over(scope) == 1
+    hours = table.span // 3_600_000_000 + 1
+    steady = (table.all_failures <= hours * settings.steady_per_hour) & (table.span >= 1_800_000_000)
+    # Of one account that is known to belong there: what failed later had been right before.
+    returning = (table.result == "failure") & (table.account != "") & (table.account_in_before == 1)
+    stored = (table.accounts == 1) & (returning | (table.inside & steady))
+    outside = ~table.inside
+    table = table.mutate(
+        rule=ibis.cases(
+            (table.lost == 0, ibis.null("string")),
+            (stored & (table.all_failures >= settings.failures_inside), "repeated_failure"),
+            (stored, ibis.null("string")),
+            (table.sprayed, "password_spraying"),
+            (guessed & outside, "password_guessing_outside"),
+            (guessed, "password_guessing"),
+            (outside & (table.ever_in == 0) & (table.all_failures > 0), "failed_logon_outside"),
+            (outside & (table.ever_in == 0), "login_service_visit"),
+            else_=ibis.null("string"),
+        ),
+        episode=ibis.ifelse(table.slow, ibis.literal(SLOW, type="int64"), table.burst),
+    )
+    return _won(table)
+
+
+def _mistakes_excused(table: ibis.Table, settings: GuessingSettings) -> ibis.Table:
+    """Adds ``account`` and ``excused``: failures of a named account that gets in from there, and rarely fails."""
+    table = table.mutate(account=table.user.fill_null(""))
+    account = over([*_SCOPE, "account"])
+    table = table.mutate(
+        account_failures=ibis.ifelse(table.result == "failure", table.tries, 0).sum().over(account),
+        account_successes=(table.result == "success").cast("int64").sum().over(account),
+    )
+    rarely = (table.account_failures <= settings.mistakes) | (table.account_failures <= table.account_successes)
+    return table.mutate(excused=(table.account != "") & (table.account_successes > 0) & rarely)
+
+
+def _won(table: ibis.Table) -> ibis.Table:
+    """Adds ``won``: this record got in, and guessing of the same source and service came before."""
+    order = [table.time, table.evidence, table.record]
+    before = ibis.window(group_by=_SCOPE, order_by=order, preceding=(None, 1))
+    guess = table.rule.isin(["password_spraying", "password_guessing", "password_guessing_outside"]).fill_null(False)
+    weight = ibis.ifelse(guess, ibis.greatest(table.failures, table.lost), 0)
+    tried = table.mutate(guessed_before=weight.sum().over(before).fill_null(0))
+    # An unnamed success follows unnamed guesses; a named one must have been among the guessed accounts,
+    # unless many accounts were tried once each: spraying hits at the first try.
+    named = (tried.account == "") | (tried.account_failed == 1) | tried.sprayed
+    enough = tried.guessed_before >= ibis.ifelse(tried.result == "likely_success", 10, 5)
+    fresh = tried.account_in_before == 0
+    return tried.mutate(won=(tried.got_in == 1) & enough & named & (fresh | (tried.account == "")))
+
+
+def _findings(table: ibis.Table) -> ibis.Table:
+    def counted(*results: str):
+        return table.result.isin(results).cast("int64").sum()
+
+    grouped = table.group_by([*_GROUP, "inside"]).agg(
+        time=table.time.min(),
+        time_end=table.time.max(),
+        records=table.count(),
+        tries=ibis.ifelse(table.result.isin(["failure", "undecided"]), table.tries, 0).sum(),
+        failures=ibis.ifelse(table.result == "failure", table.tries, 0).sum(),
+        undecided=counted("undecided"),
+        successes=counted("success"),
+        likely_successes=counted("likely_success"),
+        accounts=table.user.nunique(),
+        account=table.user.min(),
+    )
+    won = grouped.rule == "success_after_guessing"
+    # Whoever got in does not go on guessing, and no session was long enough for a login that was used:
+    # many undecided tries are called failed, with low confidence; a single visit stays unknown.
+    guessed = grouped.rule.isin(["password_spraying", "password_guessing", "password_guessing_outside"])
+    outcome = ibis.cases((won, "succeeded"), ((grouped.failures > 0) | guessed, "failed"), else_="unknown")
+    confidence = ibis.cases(
+        (won & (grouped.successes == 0), "low"),
+        (won, "high"),
+        (grouped.failures == 0, "low"),
+        (grouped.failures * 2 < grouped.tries, "medium"),
+        else_="high",
+    )
+    return grouped.select(
+        key=grouped.key,
+        rule=grouped.rule,
+        time=grouped.time,
+        time_end=grouped.time_end,
+        source_kind=grouped.source_kind,
+        source_value=grouped.source,
+        target_kind=grouped.target_kind,
+        target_value=grouped.target,
+        target_service=grouped.service,
+        outcome=outcome,
+        confidence=confidence,
+        records=grouped.records,
+        tries=grouped.tries,
+        failures=grouped.failures,
+        undecided=grouped.undecided,
+        successes=grouped.successes,
+        likely_successes=grouped.likely_successes,
+        accounts=grouped.accounts,
+        account=grouped.account,
+        slow=(grouped.episode == SLOW).cast("int64"),
+    )

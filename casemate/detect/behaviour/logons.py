@@ -1,0 +1,182 @@
+"""One shape for everything that looks like trying to log on, whatever log tells of it.
+
+Columns: ``evidence, record, time, source_kind, source, inside, target_kind, target, service, user,
+result, tries, login_log``.  ``result`` is
+
+* ``failure``, ``success``: the log says so;
+* ``likely_success``: an SSH session whose log does not say, but which lasted longer than sshd keeps an
+  unauthenticated connection (``LoginGraceTime``, 120 s by default, sshd_config(5)) and carried more
+  than key exchange and the six tries of ``MaxAuthTries`` take;
+* ``undecided``: the log does not say.  Zeek guesses ``auth_success`` from packet sizes and leaves
+  it unset where it cannot (https://docs.zeek.org/en/master/logs/ssh.html).
+
+``tries`` is the number of tries inside one record: one reused connection can carry many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import ibis
+import ibis.expr.types as ir
+
+from casemate.detect.behaviour.networks import within
+
+LOGIN_PORTS: dict[int, str] = {
+    21: "ftp",
+    22: "ssh",
+    23: "telnet",
+    1433: "mssql",
+    3306: "mysql",
+    3389: "rdp",
+    5432: "postgresql",
+    5900: "vnc",
+    5985: "winrm",
+    5986: "winrm over tls",
+}
+"""Services on which an unasked conversation from outside is an attempt to log on, or leads to one."""
+
+LOGIN_PATH = (
+    r"(?i)(/wp-login[.]php|/xmlrpc[.]php|/login|/log-in|/signin|/sign-in|/logon|/auth|/session|/token|/hub/login)"
+)
+
+LOCAL_ADDRESSES: tuple[str, ...] = ("127.0.0.1", "::1", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
+
+
+@dataclass(frozen=True)
+class LogonSettings:
+    """When a session of undecided result is taken for a login; reasons at the top of this file."""
+
+    session_milliseconds: int = 130_000
+    session_bytes: int = 6_000
+
+
+def logons(authentication: ibis.Table, network: ibis.Table, own: Sequence[str], settings: LogonSettings) -> ibis.Table:
+    """Rows from ``authentication``, with SSH sessions judged by their connection in ``network_activity``."""
+    sizes = network.filter(network.connection_info_uid.notnull() & (network.app_name == "ssh").fill_null(False))
+    sizes = sizes.group_by("connection_info_uid").agg(
+        milliseconds=sizes.duration.max(), heard=sizes.traffic_bytes_in.max()
+    )
+    table = authentication.left_join(sizes, "connection_info_uid")
+    long = (table.milliseconds >= settings.session_milliseconds) & (table.heard >= settings.session_bytes)
+    unsaid = table.status.fill_null("Unknown") == "Unknown"
+    result = ibis.cases(
+        ((table.status == "Failure").fill_null(False), "failure"),
+        ((table.status == "Success").fill_null(False), "success"),
+        ((unsaid & (table.service_name == "ssh") & long).fill_null(False), "likely_success"),
+        else_="undecided",
+    )
+    remote = table.src_endpoint_ip.notnull() & ~table.src_endpoint_ip.isin(LOCAL_ADDRESSES).fill_null(False)
+    host = ibis.coalesce(table.src_endpoint_hostname, table.device_hostname)
+    user = ibis.ifelse(
+        table.user_domain.notnull() & (table.user_domain != ""),
+        table.user_domain + "\\" + table.user_name,
+        table.user_name,
+    )
+    return table.select(
+        evidence=table.evidence,
+        record=table.record,
+        time=table.time,
+        source_kind=ibis.cases((remote, "address"), (host.notnull(), "host"), else_="unknown"),
+        source=ibis.ifelse(remote, table.src_endpoint_ip, host).fill_null(""),
+        inside=ibis.ifelse(remote, within(table.src_endpoint_ip, own), ibis.literal(True)),
+        target_kind=_target_kind(table),
+        target=ibis.coalesce(
+            table.dst_endpoint_ip, table.dst_endpoint_hostname, table.device_hostname, table.service_name
+        ).fill_null(""),
+        service=_service(table),
+        user=ibis.ifelse(user == "", ibis.null("string"), user),
+        result=result,
+        tries=ibis.greatest(table.unmapped_attempts.fill_null(1), ibis.literal(1, type="int64")),
+    )
+
+
+def _target_kind(table: ibis.Table) -> ir.StringValue:
+    named = table.dst_endpoint_hostname.notnull() | table.device_hostname.notnull()
+    return ibis.cases((table.dst_endpoint_ip.notnull(), "address"), (named, "host"), else_="service")
+
+
+def _service(table: ibis.Table) -> ir.StringValue:
+    """``22/tcp`` where the port is known, so that it is the scope a scan of it has; else the name."""
+    port = table.dst_endpoint_port
+    return ibis.ifelse(
+        table.dst_endpoint_ip.notnull() & port.notnull() & (port > 0),
+        port.cast("string") + "/tcp",
+        table.service_name.fill_null("logon"),
+    )
+
+
+def login_connections(network: ibis.Table, authentication: ibis.Table, own: Sequence[str]) -> ibis.Table:
+    """Conversations of outside addresses with login services that no login log tells of: ``undecided``."""
+    known = authentication.filter(authentication.connection_info_uid.notnull())
+    known = known.select(connection_info_uid=known.connection_info_uid).distinct()
+    table = network.filter(
+        network.dst_endpoint_port.isin(list(LOGIN_PORTS)).fill_null(False)
+        & (network.connection_info_protocol_name.lower() == "tcp").fill_null(False)
+        & (network.traffic_bytes_in > 0).fill_null(False)
+        & (network.traffic_bytes_out > 0).fill_null(False)
+        & ~network.unmapped_conn_state.isin(["OTH", "SHR", "RSTRH", "REJ", "S0", "SH", "RSTOS0"]).fill_null(False)
+        & within(network.dst_endpoint_ip, own)
+        & ~within(network.src_endpoint_ip, own)
+    )
+    table = table.anti_join(known, "connection_info_uid")
+    return table.select(
+        evidence=table.evidence,
+        record=table.record,
+        time=table.time,
+        source_kind=ibis.literal("address"),
+        source=table.src_endpoint_ip,
+        inside=ibis.literal(False),
+        target_kind=ibis.literal("address"),
+        target=table.dst_endpoint_ip,
+        service=table.dst_endpoint_port.cast("string") + "/tcp",
+        user=ibis.null("string"),
+        result=ibis.literal("undecided"),
+        tries=ibis.literal(1, type="int64"),
+    )
+
+
+def web_logons(http: ibis.Table, own: Sequence[str]) -> ibis.Table:
+    """Requests that carry credentials: with a user name, or sent to a login page.
+
+    401 is a failure (RFC 9110 section 15.5.2), and 403 to a login page; an answer below 400 to a
+    request with a user name is a success; a login page that answers 200 or 302 does not say.
+    """
+    path = http.http_request_url_path.fill_null("")
+    posted = (http.http_request_http_method.upper() == "POST").fill_null(False) & path.re_search(LOGIN_PATH)
+    user = ibis.ifelse(http.actor_user_name == "", ibis.null("string"), http.actor_user_name)
+    code = http.http_response_code
+    table = http.filter((posted | user.notnull()) & code.notnull() & http.src_endpoint_ip.notnull())
+    result = ibis.cases(
+        ((code == 401).fill_null(False), "failure"),
+        ((posted & (code == 403)).fill_null(False), "failure"),
+        ((user.notnull() & (code < 400)).fill_null(False), "success"),
+        (posted, "undecided"),
+        else_="",
+    )
+    port = table.dst_endpoint_port
+    table = table.mutate(result=result)
+    table = table.filter(table.result != "")
+    return table.select(
+        evidence=table.evidence,
+        record=table.record,
+        time=table.time,
+        source_kind=ibis.literal("address"),
+        source=table.src_endpoint_ip,
+        inside=within(table.src_endpoint_ip, own),
+        target_kind=ibis.cases(
+            (table.dst_endpoint_ip.notnull(), "address"),
+            (table.http_request_url_hostname.notnull() | table.device_hostname.notnull(), "host"),
+            else_="service",
+        ),
+        target=ibis.coalesce(
+            table.dst_endpoint_ip, table.http_request_url_hostname, table.device_hostname, ibis.literal("web")
+        ),
+        service=ibis.ifelse(
+            table.dst_endpoint_ip.notnull() & port.notnull(), port.cast("string") + "/tcp", ibis.literal("web")
+        ),
+        user=table.actor_user_name,
+        result=table.result,
+        tries=ibis.literal(1, type="int64"),
+    )

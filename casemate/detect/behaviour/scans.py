@@ -1,0 +1,299 @@
+"""Scans and unasked probes, from ``network_activity``.
+
+What is told apart, most telling first; each connection belongs to one finding at most:
+
+* **horizontal scan**: one source, one service, many own hosts.  Sequential hypothesis testing
+  (Jung, Paxson, Berger, Balakrishnan: Fast Portscan Detection Using Sequential Hypothesis Testing,
+  IEEE S&P 2004): the first contact with each host is a failure or a success; with their
+  parameters (0.8 and 0.2, errors of 1 %) four failures more than successes decide for a scanner.
+* **vertical scan**: one source, one own host, many services: the threshold of Zeek's former scan
+  policy (``Scan::port_scan_threshold = 15``, ``port_scan_interval = 5min``).
+* **slow** forms of both: connections that belong to no fast scan, counted over all of the
+  evidence; one finding from the first probe to the last.
+* **unasked probe**: an outside address tries a service of an own host and nothing comes of it.
+
+A connection *fails* when it is unanswered, refused, blocked by a device, or empty: opened and
+closed without the client saying anything, as a SYN or connect scan of an open port does.  Only
+failures count, so that a resolver, a proxy or a monitoring host that is answered is no scanner.
+Left out: traffic to many hosts at once, replies without a question (backscatter), traceroute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import ibis
+
+from casemate.detect.behaviour.networks import NOT_ONE_HOST, within
+from casemate.detect.behaviour.rules import BehaviourRule, Statements, bursts, first_of, key, over
+
+SLOW = -1
+"""The number of the "burst" of a slow scan."""
+
+
+@dataclass(frozen=True)
+class ScanSettings:
+    """Thresholds; where they come from stands at the top of this file."""
+
+    burst_gap_seconds: int = 300
+    """Probes further apart begin a new burst; below the smallest reported gap between attempts (10 min)."""
+    hosts: int = 4
+    """Failing minus answering own hosts for an outside source (Jung et al. 2004)."""
+    hosts_inside: int = 10
+    """The same for an inside source: inside, dead hosts are tried by mistake as well."""
+    hosts_inside_slow: int = 25
+    """The same over all of the evidence (Zeek's ``addr_scan_threshold``)."""
+    services: int = 15
+    """Failing services of one host (Zeek's ``port_scan_threshold``)."""
+
+
+RULES: tuple[BehaviourRule, ...] = (
+    BehaviourRule(
+        "horizontal_scan",
+        "Many own hosts tried on one service",
+        "low",
+        "network",
+        ("T1595.001",),
+        ("reconnaissance",),
+        "an outside source tried one service on many own hosts and mostly failed",
+    ),
+    BehaviourRule(
+        "horizontal_scan_inside",
+        "Inside host tries one service on many own hosts",
+        "low",
+        "network",
+        ("T1046",),
+        ("discovery",),
+        "an inside source tried one service on many own hosts and mostly failed; the lab's own scanner does this too",
+    ),
+    BehaviourRule(
+        "vertical_scan",
+        "Many services of one host tried",
+        "low",
+        "network",
+        ("T1595.001", "T1595.002"),
+        ("reconnaissance",),
+        "an outside source tried many services of one own host that did not answer or were left unused",
+    ),
+    BehaviourRule(
+        "vertical_scan_inside",
+        "Inside host tries many services of one host",
+        "low",
+        "network",
+        ("T1046",),
+        ("discovery",),
+        "an inside source tried many services of one own host; the lab's own scanner does this too",
+    ),
+    BehaviourRule(
+        "unasked_probe",
+        "Unasked probe from outside",
+        "informational",
+        "network",
+        ("T1595.001",),
+        ("reconnaissance",),
+        "an outside source tried a service of an own host unasked and no conversation came of it",
+    ),
+)
+
+
+def connections(network: ibis.Table, own: Sequence[str]) -> ibis.Table:
+    """Connections to own hosts: ``evidence, record, time, source, inside, target, service, result``.
+
+    ``result`` is ``unanswered, refused, blocked, empty, answered``.  Connections without a time, of
+    unknown result, and those left out (see above) are not in it.
+    """
+    table = network.filter(
+        network.time.notnull() & network.src_endpoint_ip.notnull() & network.dst_endpoint_ip.notnull()
+    )
+    table = table.filter(
+        within(table.dst_endpoint_ip, own)
+        & ~within(table.dst_endpoint_ip, NOT_ONE_HOST)
+        & ~within(table.src_endpoint_ip, NOT_ONE_HOST)
+        & (table.src_endpoint_ip != table.dst_endpoint_ip)
+    )
+    protocol = table.connection_info_protocol_name.lower().fill_null("")
+    state = table.unmapped_conn_state.fill_null("")
+    heard = table.traffic_bytes_in.fill_null(0)
+    said = table.traffic_bytes_out.fill_null(0)
+    is_icmp = protocol.isin(["icmp", "icmp6", "ipv6-icmp"])
+    # Zeek writes ICMP type and code as ports; 8 and 128 are echo requests (RFC 792, RFC 4443).
+    is_ping = is_icmp & table.src_endpoint_port.isin([8, 128])
+    destination_port = table.dst_endpoint_port.fill_null(-1)
+    traceroute = (protocol == "udp") & (destination_port >= 33434) & (destination_port <= 33534)
+    reply = (protocol == "udp") & table.src_endpoint_port.isin([53, 123, 443, 161, 1900]).fill_null(False)
+    reply &= destination_port >= 1024
+    opened = state.isin(["SF", "S1", "S2", "S3", "RSTO", "RSTR"])
+    result = ibis.cases(
+        ((table.disposition == "Blocked").fill_null(False), "blocked"),
+        (is_ping & ((heard > 0) | (table.traffic_packets_in.fill_null(0) > 0)), "answered_ping"),
+        (is_ping, "unanswered"),
+        (is_icmp, ""),
+        (state.isin(["S0", "SH", "RSTOS0"]), "unanswered"),
+        (state == "REJ", "refused"),
+        (opened & ((said == 0) | (heard == 0)), "empty"),
+        (opened, "answered"),
+        (state != "", ""),  # OTH, SHR, RSTRH: the beginning was not seen, or it answers nobody's question
+        ((heard > 0) | (table.traffic_packets_in.fill_null(0) > 0), "answered"),
+        (table.traffic_packets_in == 0, "unanswered"),
+        (table.status == "Failure", "refused"),
+        else_="",
+    )
+    service = ibis.ifelse(is_icmp, ibis.literal("icmp"), destination_port.cast("string") + "/" + protocol)
+    named = table.select(
+        evidence=table.evidence,
+        record=table.record,
+        time=table.time,
+        source=table.src_endpoint_ip,
+        inside=within(table.src_endpoint_ip, own),
+        target=table.dst_endpoint_ip,
+        service=service,
+        result=result,
+        left_out=(traceroute | reply).fill_null(False) & (result != "blocked"),
+    )
+    named = named.filter((named.result != "") & ~named.left_out).drop("left_out")
+    # A ping from outside is a probe whether or not the host answers; inside it is everyday work.
+    return named.mutate(
+        result=ibis.cases(
+            ((named.result == "answered_ping") & named.inside, "answered"),
+            (named.result == "answered_ping", "empty"),
+            else_=named.result,
+        )
+    )
+
+
+def scans(network: ibis.Table, own: Sequence[str], settings: ScanSettings | None = None) -> Statements:
+    """Horizontal and vertical scans, fast and slow, and unasked probes.
+
+    Args:
+        network: ``network_activity``.
+        own: own networks in CIDR.
+
+    Returns:
+        statements of :data:`RULES`; counts: ``probes, hosts, services, unanswered, refused,
+        blocked, empty, answered, slow`` (1 for a slow scan).
+    """
+    wanted = settings or ScanSettings()
+    table = connections(network, own).mutate(failed=lambda rows: (rows.result != "answered").cast("int64"))
+    table = _horizontal(table, wanted)
+    table = _vertical(table, wanted)
+    table = bursts(table, ["source", "target", "service", "scanned", "failed"], wanted.burst_gap_seconds, "probe_burst")
+    probe = ~table.scanned & ~table.inside & (table.failed == 1)
+    table = table.mutate(
+        rule=ibis.cases(
+            (table.horizontal & table.inside, "horizontal_scan_inside"),
+            (table.horizontal, "horizontal_scan"),
+            (table.vertical & table.inside, "vertical_scan_inside"),
+            (table.vertical, "vertical_scan"),
+            (probe, "unasked_probe"),
+            else_=ibis.null("string"),
+        ),
+        episode=ibis.cases(
+            (table.horizontal, table.horizontal_burst), (table.vertical, table.vertical_burst), else_=table.probe_burst
+        ),
+        scope_target=ibis.ifelse(table.horizontal, ibis.null("string"), table.target),
+        scope_service=ibis.ifelse(table.vertical, ibis.null("string"), table.service),
+    )
+    table = table.filter(table.rule.notnull())
+    table = table.mutate(key=key(table.rule, table.source, table.scope_target, table.scope_service, table.episode))
+    return Statements(table.select(_ROWS), _findings)
+
+
+def _horizontal(table: ibis.Table, settings: ScanSettings) -> ibis.Table:
+    """Adds ``horizontal`` and ``horizontal_burst`` (:data:`SLOW` for slow scans)."""
+    table = bursts(table, ["source", "service"], settings.burst_gap_seconds, "horizontal_burst")
+    table = _margin(table, ["source", "service", "horizontal_burst"], "target")
+    enough = ibis.ifelse(table.inside, settings.hosts_inside, settings.hosts)
+    table = table.mutate(fast=table.margin >= enough)
+    table = _margin(table, ["source", "service", "fast"], "target")
+    enough_slow = ibis.ifelse(table.inside, settings.hosts_inside_slow, settings.hosts)
+    table = table.mutate(horizontal=table.fast | (table.margin >= enough_slow))
+    burst = ibis.ifelse(table.fast, table.horizontal_burst, SLOW)
+    return table.mutate(horizontal_burst=burst).drop("fast", "margin")
+
+
+def _vertical(table: ibis.Table, settings: ScanSettings) -> ibis.Table:
+    """Adds ``vertical``, ``vertical_burst`` and ``scanned``, for connections of no horizontal scan."""
+    table = bursts(table, ["source", "target", "horizontal"], settings.burst_gap_seconds, "vertical_burst")
+    group = ["source", "target", "horizontal"]
+    table = _margin(table, [*group, "vertical_burst"], "service")
+    table = table.mutate(fast=~table.horizontal & (table.margin >= settings.services))
+    table = _margin(table, [*group, "fast"], "service")
+    slow = ~table.horizontal & ~table.fast & (table.margin >= settings.services)
+    # What the host answered inside a fast scan is part of it; over days it is ordinary use.
+    vertical = table.fast | (slow & (table.failed == 1))
+    table = table.mutate(vertical=vertical, vertical_burst=ibis.ifelse(table.fast, table.vertical_burst, SLOW))
+    return table.mutate(scanned=table.horizontal | table.vertical).drop("fast", "margin")
+
+
+def _margin(table: ibis.Table, group: Sequence[str], what: str) -> ibis.Table:
+    """Adds ``margin``: distinct `what` of the group that only failed, minus those that ever answered."""
+    marked = table.mutate(
+        first=first_of(table, [*group, what]), ever=(1 - table.failed).max().over(over([*group, what]))
+    )
+    marked = marked.mutate(weight=marked["first"] * (1 - 2 * marked.ever))
+    return marked.mutate(margin=marked.weight.sum().over(over(group))).drop("first", "ever", "weight")
+
+
+_ROWS = [
+    "key",
+    "rule",
+    "source",
+    "scope_target",
+    "scope_service",
+    "episode",
+    "evidence",
+    "record",
+    "time",
+    "target",
+    "service",
+    "result",
+]
+
+
+def _findings(table: ibis.Table) -> ibis.Table:
+    def counted(result: str):
+        return (table.result == result).cast("int64").sum()
+
+    grouped = table.group_by(["key", "rule", "source", "scope_target", "scope_service", "episode"]).agg(
+        time=table.time.min(),
+        time_end=table.time.max(),
+        probes=table.count(),
+        hosts=table.target.nunique(),
+        services=table.service.nunique(),
+        unanswered=counted("unanswered"),
+        refused=counted("refused"),
+        blocked=counted("blocked"),
+        empty=counted("empty"),
+        answered=counted("answered"),
+    )
+    horizontal = grouped.scope_target.isnull()
+    # That a service answered says that the source learned of it, not that it got in: unknown.
+    outcome = ibis.cases(
+        (grouped.blocked == grouped.probes, "blocked"),
+        (grouped.empty + grouped.answered == 0, "failed"),
+        else_="unknown",
+    )
+    many = grouped.rule != "unasked_probe"
+    return grouped.select(
+        key=grouped.key,
+        rule=grouped.rule,
+        time=grouped.time,
+        time_end=grouped.time_end,
+        source_kind=ibis.literal("address"),
+        source_value=grouped.source,
+        target_kind=ibis.ifelse(horizontal, "own_network", "address"),
+        target_value=ibis.ifelse(horizontal, "own network", grouped.scope_target),
+        target_service=grouped.scope_service,
+        outcome=outcome,
+        confidence=ibis.ifelse(many, "high", "medium"),
+        probes=grouped.probes,
+        hosts=grouped.hosts,
+        services=grouped.services,
+        unanswered=grouped.unanswered,
+        refused=grouped.refused,
+        blocked=grouped.blocked,
+        empty=grouped.empty,
+        answered=grouped.answered,
+        slow=((grouped.episode == SLOW) & many).cast("int64"),
+    )

@@ -1,0 +1,111 @@
+"""Searching a web server for content that is not there, from ``http_activity``.
+
+Method: content discovery (ATT&CK T1595.003) asks for many different paths, most of which do not
+exist.  Browsers also meet errors (a missing icon, a dead link), but few different ones, and they
+get most of what they ask for.  Counted are *distinct* paths that only ever answered with an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import ibis
+
+from casemate.detect.behaviour.networks import within
+from casemate.detect.behaviour.rules import BehaviourRule, Statements, bursts, first_of, key, over
+
+
+@dataclass(frozen=True)
+class WebSettings:
+    """Thresholds."""
+
+    burst_gap_seconds: int = 300
+    paths: int = 10
+    """Distinct paths that answered only with errors, in one burst."""
+
+
+RULES: tuple[BehaviourRule, ...] = (
+    BehaviourRule(
+        "web_content_search",
+        "Web server searched for content",
+        "low",
+        "web",
+        ("T1595.003",),
+        ("reconnaissance",),
+        "one source asked for many different paths, most of which do not exist",
+    ),
+)
+
+
+def web_searches(http: ibis.Table, own: Sequence[str], settings: WebSettings | None = None) -> Statements:
+    """Bursts of requests for content that is not there.
+
+    Args:
+        http: ``http_activity``.
+        own: own networks in CIDR; requests to other addresses are not counted.
+
+    Returns:
+        statements of :data:`RULES`; counts: ``requests, paths, errors, answered``.
+    """
+    wanted = settings or WebSettings()
+    served = http.dst_endpoint_ip.isnull() | within(http.dst_endpoint_ip, own)
+    table = http.filter(
+        http.time.notnull() & http.src_endpoint_ip.notnull() & http.http_response_code.notnull() & served
+    )
+    host = ibis.coalesce(table.dst_endpoint_ip, table.http_request_url_hostname, table.device_hostname)
+    port = table.dst_endpoint_port
+    table = table.select(
+        evidence=table.evidence,
+        record=table.record,
+        time=table.time,
+        source=table.src_endpoint_ip,
+        target_kind=ibis.cases((table.dst_endpoint_ip.notnull(), "address"), (host.notnull(), "host"), else_="service"),
+        target=host.fill_null("web"),
+        service=ibis.ifelse(
+            table.dst_endpoint_ip.notnull() & port.notnull(), port.cast("string") + "/tcp", ibis.literal("web")
+        ),
+        path=table.http_request_url_path.fill_null(""),
+        failed=((table.http_response_code >= 400) & (table.http_response_code != 401)).cast("int64"),
+    )
+    group = ["source", "target", "service"]
+    table = bursts(table, group, wanted.burst_gap_seconds, "burst")
+    group = [*group, "burst"]
+    table = table.mutate(
+        first=first_of(table, [*group, "path"]), answered=(1 - table.failed).max().over(over([*group, "path"]))
+    )
+    table = table.mutate(
+        paths=table["first"].sum().over(over(group)),
+        lost=(table["first"] * (1 - table.answered)).sum().over(over(group)),
+    )
+    table = table.filter((table.lost >= wanted.paths) & (table.lost * 2 > table.paths))
+    table = table.mutate(key=key("web", table.source, table.target, table.service, table.burst))
+    return Statements(table, _findings)
+
+
+def _findings(table: ibis.Table) -> ibis.Table:
+    grouped = table.group_by(["key", "source", "target_kind", "target", "service"]).agg(
+        time=table.time.min(),
+        time_end=table.time.max(),
+        requests=table.count(),
+        paths=table.paths.max(),
+        errors=table.failed.sum(),
+        answered=(1 - table.failed).sum(),
+    )
+    return grouped.select(
+        key=grouped.key,
+        rule=ibis.literal("web_content_search"),
+        time=grouped.time,
+        time_end=grouped.time_end,
+        source_kind=ibis.literal("address"),
+        source_value=grouped.source,
+        target_kind=grouped.target_kind,
+        target_value=grouped.target,
+        target_service=grouped.service,
+        outcome=ibis.ifelse(grouped.answered == 0, "failed", "unknown"),
+        confidence=ibis.literal("medium"),
+        requests=grouped.requests,
+        paths=grouped.paths,
+        errors=grouped.errors,
+        answered=grouped.answered,
+    )
