@@ -160,8 +160,9 @@ class _PartWriter:
         return StagedPart(self._table, str(self._path), self._rows, size, digest, self._schema)
 
     def abandon(self) -> None:
-        with contextlib.suppress(OSError):  # the disk is full: what matters is that the file goes
-            self._sink.close()
+        for stream in (self._writer, self._sink):
+            with contextlib.suppress(OSError, pa.ArrowException):  # the disk is full: what matters is that it goes
+                stream.close()
         self._path.unlink(missing_ok=True)
 
 
