@@ -1,0 +1,182 @@
+"""Syslog lines of all forms become rows; sshd's words become columns; years are inferred and said."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from record_reading import SMALL, filled, read
+
+from casemate.evidence.readers import openssh
+from casemate.evidence.readers.syslog import SYSLOG_READER
+from casemate.evidence.readers.sysmon_linux import SYSMON_LINUX_READER, parse
+
+SYSMON = (
+    '<Event><System><Provider Name="Linux-Sysmon" Guid="{x}"/><EventID>1</EventID>'
+    '<TimeCreated SystemTime="2024-05-01T10:00:00.5Z"/><Computer>node</Computer></System><EventData>'
+    '<Data Name="Image">/bin/ls</Data><Data Name="CommandLine">ls &lt;a&gt;</Data></EventData></Event>'
+)
+
+
+def one(line: str, **context) -> dict:
+    return filled(read(SYSLOG_READER, line.encode() + b"\n", **context).rows[0])
+
+
+def test_rfc3164_with_priority() -> None:
+    row = one("<86>May  3 06:55:46 web sshd[242]: Invalid user eve from 192.0.2.7 port 4022")
+    assert row["host"] == "web"
+    assert (row["facility"], row["severity"]) == ("authpriv", "info")
+    assert (row["ssh_event"], row["user"], row["source_ip"], row["source_port"], row["invalid_user"]) == (
+        *("invalid_user", "eve", "192.0.2.7", "4022", "true"),
+    )
+    assert row["time"] == datetime(2024, 5, 3, 6, 55, 46, tzinfo=UTC)
+    assert row["flags"] == "year_inferred;zone_assumed_utc"
+
+
+def test_iso_time_of_newer_rsyslog_carries_zone_and_year() -> None:
+    row = one("2024-05-01T10:00:00.123456+02:00 db CRON[12]: (root) CMD (/usr/bin/backup --all)")
+    assert row["time"] == datetime(2024, 5, 1, 8, 0, 0, 123456, tzinfo=UTC)
+    assert "flags" not in row
+    assert (row["event"], row["user"], row["command"]) == ("cron_command", "root", "/usr/bin/backup --all")
+
+
+def test_rfc5424_structured_data_is_flattened() -> None:
+    row = one('<34>1 2024-01-11T22:14:15.003Z h su 77 ID47 [ex@1 who="a\\"b" n="2"][o@2 x="y"] it failed')
+    assert row["msgid"] == "ID47"
+    assert row["message"] == "it failed"
+    assert row["rest"] == '{"sd.ex@1.n":"2","sd.ex@1.who":"a\\"b","sd.o@2.x":"y"}'
+
+
+def test_cisco_line_has_facility_severity_and_mnemonic() -> None:
+    row = one("198.51.100.4 71: Feb 17 13:40:03.673: %SEC_LOGIN-4-LOGIN_FAILED: Login failed [user: x]")
+    assert row["product"] == "cisco"
+    assert (row["program"], row["facility"], row["severity"]) == ("%SEC_LOGIN-4-LOGIN_FAILED", "SEC_LOGIN", "4")
+    assert row["host"] == "198.51.100.4"
+    assert row["time"].microsecond == 673000
+
+
+def test_the_year_turns_with_the_lines_and_ends_at_the_files_date() -> None:
+    content = b"".join(
+        f"{day} 10:00:00 h p: x\n".encode() for day in ("Nov 30", "Dec 31", "Jan  1", "Dec 31", "Jan  2", "Jun 29")
+    )
+    reading = read(SYSLOG_READER, content)
+    assert [row["time"].year for row in reading.rows] == [2023, 2023, 2024, 2023, 2024, 2024]
+    assert any("inferred from the file's date (2024-06-30)" in note for note in reading.tally.notes)
+
+
+def test_a_last_line_after_the_files_date_is_of_the_year_before() -> None:
+    assert one("Dec 10 06:55:46 h p: x")["time"].year == 2023
+    assert one("Feb 29 06:55:46 h p: x", dated=datetime(2023, 8, 1, tzinfo=UTC))["time"].year == 2020
+
+
+def test_lines_that_do_not_parse_are_kept_whole() -> None:
+    reading = read(SYSLOG_READER, b"May  1 10:00:00 h p: x\n\tat some.stack.Trace\n\nMay  1 10:00:01 h p: y\n")
+    assert reading.tally.structure == 1
+    assert reading.rows[1]["message"] == "\tat some.stack.Trace"
+    assert reading.rows[1]["time"] is None
+    assert reading.rows[1]["flags"] == "time_unreadable"
+
+
+def test_repeated_messages_count_their_tries() -> None:
+    line = "May  1 10:00:00 h sshd[1]: "
+    tried = "Failed password for root from 192.0.2.1 port 5 ssh2"
+    reading = read(
+        SYSLOG_READER,
+        f"{line}message repeated 5 times: [ {tried}]\n{line}{tried}\nMay  1 10:00:09 h last message repeated 3 times\n".encode(),
+    )
+    assert [row["repeated"] for row in reading.rows] == ["5", None, "3"]
+    assert {row["ssh_event"] for row in reading.rows} == {"failed_password"}
+    assert {row["source_ip"] for row in reading.rows} == {"192.0.2.1"}
+
+
+@pytest.mark.parametrize(
+    ("message", "event", "user", "address"),
+    [
+        ("Accepted publickey for al from 2001:db8::1 port 9 ssh2: RSA SHA256:abc", "accepted_publickey", "al", "2001:db8::1"),
+        ("Failed keyboard-interactive/pam for al from 192.0.2.1 port 9 ssh2", "failed_keyboard_interactive", "al", "192.0.2.1"),
+        ("Connection closed by authenticating user root 192.0.2.1 port 9 [preauth]", "connection_closed_preauth", "root", "192.0.2.1"),
+        ("Connection closed by 192.0.2.1 port 9", "connection_closed", None, "192.0.2.1"),
+        ("Disconnected from invalid user x y 192.0.2.1 port 9 [preauth]", "disconnected", "x y", "192.0.2.1"),
+        ("Received disconnect from 192.0.2.1: 11: Bye Bye [preauth]", "disconnected", None, "192.0.2.1"),
+        ("error: maximum authentication attempts exceeded for invalid user q from 192.0.2.1 port 3 ssh2 [preauth]", "max_attempts", "q", "192.0.2.1"),
+        ("Did not receive identification string from 192.0.2.1 port 3", "no_identification", None, "192.0.2.1"),
+        ("pam_unix(sshd:session): session opened for user al(uid=1000) by (uid=0)", "session_opened", "al", None),
+    ],
+)  # fmt: skip
+def test_what_sshd_says(message: str, event: str, user: str | None, address: str | None) -> None:
+    found = openssh.parse(message)
+    assert (found["ssh_event"], found.get("user"), found.get("source_ip")) == (event, user, address)
+
+
+def test_a_user_name_cannot_forge_the_source() -> None:
+    found = openssh.parse("Failed password for invalid user x from 9.9.9.9 port 1 ssh2 from 192.0.2.1 port 7 ssh2")
+    assert found["source_ip"] == "192.0.2.1"
+    assert found["user"] == "x from 9.9.9.9 port 1 ssh2"
+
+
+def test_sudo_commands_may_contain_the_separators() -> None:
+    row = one("May  1 10:00:00 h sudo:  al : TTY=pts/0 ; PWD=/home/al ; USER=root ; COMMAND=/bin/sh -c 'a ; USER=x'")
+    assert (row["user"], row["target_user"], row["command"]) == ("al", "root", "/bin/sh -c 'a ; USER=x'")
+
+
+def test_recognition_is_careful() -> None:
+    assert SYSLOG_READER.recognise(b"May  1 10:00:00 h p: x\n" * 3) >= 80
+    assert SYSLOG_READER.recognise(b"2024-05-01T10:00:00Z INFO starting up\n" * 5) == 0
+    assert SYSLOG_READER.recognise(b'192.0.2.1 - - [01/May/2024:10:00:00 +0000] "GET / HTTP/1.1" 200 1\n') == 0
+    assert SYSLOG_READER.recognise(b"[Sun Dec 04 04:47:44 2005] [error] x\n") == 0
+    assert SYSLOG_READER.recognise(b'{"a": 1}\n') == 0
+
+
+def test_odd_bytes_are_kept_and_flagged() -> None:
+    row = read(SYSLOG_READER, b"May  1 10:00:00 h p: a\xff\x00b\n").rows[0]
+    assert row["message"] == "a\\xff\\x00b"
+    assert "encoding_replaced" in row["flags"]
+    assert "nul_bytes" in row["flags"]
+
+
+def test_sysmon_events_inside_syslog_have_their_own_table() -> None:
+    content = f"May  1 10:00:00 h sysmon: {SYSMON}\nMay  1 10:00:00 h p: x\n".encode()
+    first, second = read(SYSLOG_READER, content).rows
+    assert (first["_table"], first["Image"], first["CommandLine"]) == ("linux_sysmon", "/bin/ls", "ls <a>")
+    assert first["time"] == datetime(2024, 5, 1, 10, 0, 0, 500000, tzinfo=UTC)
+    assert second["_table"] == "syslog"
+    assert read(SYSMON_LINUX_READER, f"{SYSMON}\n".encode()).rows[0]["EventID"] == "1"
+
+
+def test_entities_are_refused_in_events() -> None:
+    assert parse(SYSMON.replace("ls &lt;a&gt;", "&x;")).__class__ is str
+    bomb = f'<Event><!DOCTYPE a [<!ENTITY x "y">]>{SYSMON.removeprefix("<Event>")}'
+    assert isinstance(parse(bomb), str)
+
+
+def test_the_real_sshd_log(shared_data: Path) -> None:
+    reading = read(SYSLOG_READER, (shared_data / "linux" / "OpenSSH_2k.log").read_bytes())
+    failed = [row for row in reading.rows if row["ssh_event"] == "failed_password"]
+    assert reading.tally.records == 2000
+    assert not reading.rejects
+    assert sum(int(row["repeated"] or 1) for row in failed) == 528
+    assert sum(row["ssh_event"] == "accepted_password" for row in reading.rows) == 1
+    assert all(row["time"] and row["source_ip"] for row in failed)
+
+
+@given(
+    st.lists(
+        st.binary(max_size=40)
+        | st.sampled_from(
+            [b"\n", b"May  1 10:00:00 h sshd[1]: ", b"<34>1 ", b"2024-13-01T00:00:00Z h p: ", b"%A-1-B: ", b"\x00",
+             b"Failed password for ", b" from 1.1.1.1 port 1 ssh2", SYSMON.encode(), b"<Event>", b"</Event>", b"[a b=\"", b"sudo: x : "]
+        ),
+        max_size=12,
+    ).map(b"".join)
+)  # fmt: skip
+@settings(max_examples=250, deadline=None)
+def test_any_bytes_are_accounted_for(content: bytes) -> None:
+    assert 0 <= SYSLOG_READER.recognise(content) <= 100
+    for spec in (SYSLOG_READER, SYSMON_LINUX_READER):
+        reading = read(spec, content, limits=SMALL)
+        for row in reading.rows:
+            line = content[row["offset"] : row["offset"] + row["length"]]
+            assert b"\n" not in line or content[:2] in (b"\xff\xfe", b"\xfe\xff")
