@@ -29,7 +29,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import hyperscan
@@ -54,7 +54,7 @@ _NUMBER = re.compile(r"[+-]?\d{1,300}(?:\.\d{1,300})?", re.ASCII)
 _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,]\d+)?)?\s*(?:Z|UTC|([+-])(\d\d):?(\d\d))?", re.ASCII
 )
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 REMEMBERED_LENGTH = 2048
 """Longest value that the cache of distinct values keeps."""
 
@@ -133,9 +133,7 @@ def like_matches(parts: Sequence[Any], value: str, *, cased: bool) -> bool:
 
 
 def _fits(group: Sequence[Any], value: str, position: int) -> bool:
-    return all(
-        character is None or character == value[position + index] for index, character in enumerate(group)
-    )
+    return all(character is None or character == value[position + index] for index, character in enumerate(group))
 
 
 def regex_expression(pattern: str) -> bytes:
@@ -167,7 +165,7 @@ def as_clock(value: str) -> datetime | None:
     try:
         if match:
             year, month, day, hour, minute = (int(match[group]) for group in range(1, 6))
-            moment = datetime(year, month, day, hour, minute, min(int(match[6] or 0), 59), tzinfo=timezone.utc)
+            moment = datetime(year, month, day, hour, minute, min(int(match[6] or 0), 59), tzinfo=UTC)
             if match[7]:
                 shift = timedelta(hours=int(match[8]), minutes=int(match[9]))
                 moment = moment - shift if match[7] == "+" else moment + shift

@@ -43,9 +43,7 @@ class RestKeys:
         self.keys = sorted(keys)
         self._database: hyperscan.Database | None = None
         if self.keys:
-            expressions = [
-                b"".join(b"\\x%02x" % byte for byte in orjson.dumps(key)) + rb"\s*:" for key in self.keys
-            ]
+            expressions = [b"".join(b"\\x%02x" % byte for byte in orjson.dumps(key)) + rb"\s*:" for key in self.keys]
             flags = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_UTF8
             self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
             self._database.compile(
@@ -57,7 +55,9 @@ class RestKeys:
         if self._database is None:
             return False
         found: list[int] = []
-        self._database.scan(rest.encode("utf-8", "replace"), match_event_handler=lambda number, *_: found.append(number))
+        self._database.scan(
+            rest.encode("utf-8", "replace"), match_event_handler=lambda number, *_: found.append(number)
+        )
         return bool(found)
 
 
@@ -152,11 +152,15 @@ def read_column(array: pa.Array) -> Column | None:
         return None
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
-    values = array.dictionary.to_pylist()
-    indices = array.indices
+    dictionary, indices = array.dictionary, array.indices
     if indices.null_count:
-        indices = indices.fill_null(len(values))
+        indices = indices.fill_null(len(dictionary))
     codes = indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+    if len(dictionary) > len(array):  # a slice shares the dictionary of the whole: keep what occurs
+        used, codes = np.unique(codes, return_inverse=True)
+        codes = codes.reshape(-1).astype(np.int32)
+        dictionary = dictionary.take(pa.array(used[used < len(dictionary)]))
+    values = dictionary.to_pylist()
     if None in values:  # a dictionary may hold null itself
         moved = np.array([len(values) if value is None else place for place, value in enumerate(values)], np.int32)
         codes = np.append(moved, np.int32(len(values)))[codes]

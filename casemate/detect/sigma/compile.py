@@ -8,7 +8,7 @@ their modifiers applied, typed values), nothing from text.  What Sigma leaves op
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -45,7 +45,7 @@ from casemate.detect.sigma.compiled import (
     Refused,
     TablePlans,
 )
-from casemate.detect.sigma.load import LoadedRule, RuleSet
+from casemate.detect.sigma.load import LoadedRule, RuleError
 from casemate.detect.sigma.logsources import EventSource, sources_for
 from casemate.detect.sigma.selectivity import in_order, needed_atoms
 from casemate.schema.findings import SEVERITIES
@@ -63,34 +63,39 @@ FLAG_LETTERS = {"IGNORECASE": "i", "MULTILINE": "m", "DOTALL": "s"}
 Placeholders = Mapping[str, tuple[str, ...]]
 
 
-class Uncompilable(ValueError):
+class UncompilableError(ValueError):
     """A rule that cannot be compiled; the text says why in one clause."""
 
 
 def compile_rules(
-    rule_set: RuleSet, *, placeholders: Placeholders | None = None, silent: frozenset[str] = frozenset()
+    rules: Iterable[LoadedRule],
+    *,
+    errors: Iterable[RuleError] = (),
+    placeholders: Placeholders | None = None,
+    silent: frozenset[str] = frozenset(),
 ) -> CompiledRules:
-    """Compile every rule of a set.
+    """Compile rules; correlations and filters among them are passed over.
 
     Args:
-        rule_set: see :mod:`.load`.
+        rules: see :mod:`.load`.
+        errors: what could not be loaded, to be listed with what cannot be compiled.
         placeholders: values of ``%name%`` for the modifier ``expand``; a rule with a placeholder
             that is not here is refused.
         silent: ids of rules whose matches only feed correlations and are no findings.
     """
-    compiled = CompiledRules(
-        refused=[Refused(error.id, error.title, error.path, error.reason) for error in rule_set.errors]
-    )
+    compiled = CompiledRules(refused=[Refused(error.id, error.title, error.path, error.reason) for error in errors])
     writers: dict[str, _TableWriter] = {}
-    for rule in rule_set.rules:
+    for rule in rules:
+        if not isinstance(rule.parsed, SigmaRule):
+            continue
         try:
             _compile_rule(rule, compiled, writers, placeholders or {}, rule.id in silent)
-        except (Uncompilable, SigmaError) as error:
+        except (UncompilableError, SigmaError) as error:
             compiled.refused.append(Refused(rule.id, rule.title, rule.path, " ".join(str(error).split())[:500]))
         except (RecursionError, re.error, ValueError, TypeError, AttributeError, KeyError) as error:
             reason = f"pySigma cannot read its condition: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
             compiled.refused.append(Refused(rule.id, rule.title, rule.path, reason))
-    compiled.tables = {name: writers[name].table for name in sorted(writers)}
+    compiled.tables = {name: writers[name].finish() for name in sorted(writers)}
     return compiled
 
 
@@ -101,6 +106,27 @@ class _TableWriter:
         self.table = TablePlans()
         self._numbers: dict[tuple[str, bytes], int] = {}
         self._sources: dict[str, int] = {}
+        self._asks: list[set[str]] = []
+        self._reads: set[str] = set()
+
+    def finish(self) -> TablePlans:
+        """The table, complete."""
+        self.table.asks = [sorted(asked) for asked in self._asks]
+        self.table.reads = sorted(self._reads)
+        return self.table
+
+    def note(self, source: int, node: Node) -> None:
+        """Keep which columns a condition asks and reads."""
+        kind = node[0]
+        if kind in ("and", "or"):
+            for part in node[1]:
+                self.note(source, part)
+        elif kind in ("not", "selection"):
+            self.note(source, node[-1])
+        elif kind != "keyword":
+            self._reads.update((node[2], node[4]) if kind == "reference" else (node[2],))
+            if kind == "field":
+                self._asks[source].add(node[2])
 
     def atom(self, column: str, atom: Atom) -> int:
         key = (column, orjson.dumps(atom))
@@ -121,6 +147,8 @@ class _TableWriter:
         if key not in self._sources:
             self._sources[key] = len(self.table.sources)
             self.table.sources.append(plain)
+            self._asks.append(set())
+            self._reads.update(column.lower() for column in (*(test[0] for test in plain.where), *plain.one_of))
         return self._sources[key]
 
 
@@ -149,16 +177,18 @@ def _compile_rule(
         if unanswered and source.strict:
             continue
         writer = writers.setdefault(source.table, _TableWriter())
+        number_of_source = writer.source(source)
         tree = in_order(_on_columns(condition, source, writer), writer.table.atoms)
         needed = needed_atoms(tree, writer.table.atoms)
         plan = Plan(
             number,
-            writer.source(source),
+            number_of_source,
             None if needed is None else tuple(sorted(needed[1])),
             orjson.dumps(tree).decode(),
             unanswered,
         )
         writer.table.plans.append(plan)
+        writer.note(number_of_source, tree)
 
 
 def _describe(rule: LoadedRule, parsed: SigmaRule, log_source: str, silent: bool) -> CompiledRule:
@@ -226,14 +256,14 @@ class _Reader:
         if isinstance(node, ConditionSelector):
             named = node.resolve_referenced_detections(self._rule.detection)
             if not named:
-                raise Uncompilable(f"'{node.args[0]} of {node.pattern}' fits no part of the detection")
+                raise UncompilableError(f"'{node.args[0]} of {node.pattern}' fits no part of the detection")
             return _join("and" if node.cond_class is ConditionAND else "or", [self._tree(name) for name in named])
         if isinstance(node, ConditionIdentifier):
             detection = self._rule.detection.detections.get(node.identifier)
             if detection is None:
-                raise Uncompilable(f"the condition names '{node.identifier}', which the detection does not have")
+                raise UncompilableError(f"the condition names '{node.identifier}', which the detection does not have")
             return ["selection", node.identifier, self._detection(detection)]
-        raise Uncompilable(f"unknown part of a condition: {type(node).__name__}")
+        raise UncompilableError(f"unknown part of a condition: {type(node).__name__}")
 
     def _detection(self, detection: SigmaDetection) -> Node:
         parts = [
@@ -245,7 +275,7 @@ class _Reader:
     def _item(self, item: SigmaDetectionItem) -> Node:
         self._nodes += 1 + len(item.value)
         if self._nodes > NODES:
-            raise Uncompilable(f"more than {NODES} values")
+            raise UncompilableError(f"more than {NODES} values")
         values = item.value or [SigmaNull()]
         if item.value_linking is ConditionAND:
             node = _join("and", [self._any_of(item.field, [value]) for value in values])
@@ -285,13 +315,13 @@ class _Reader:
     def _values_of(self, placeholder: Placeholder) -> Iterator[str | SigmaString]:
         values = self._placeholders.get(placeholder.name)
         if values is None:
-            raise Uncompilable(f"no values are given for the placeholder %{placeholder.name}%")
+            raise UncompilableError(f"no values are given for the placeholder %{placeholder.name}%")
         yield from values
 
 
 def _field(field: str | None, modifier: str) -> str:
     if field is None:
-        raise Uncompilable(f"{modifier} needs a field")
+        raise UncompilableError(f"{modifier} needs a field")
     return field
 
 
@@ -316,7 +346,7 @@ def _atom(value: SigmaType, *, keyword: bool) -> Atom:
         return ["network", str(value.network)]
     if isinstance(value, SigmaCompareExpression):
         return ["compare", value.op.name.lower(), value.number.number]
-    raise Uncompilable(f"values of the kind {type(value).__name__} are not supported")
+    raise UncompilableError(f"values of the kind {type(value).__name__} are not supported")
 
 
 def _part(part: Any) -> Any:
@@ -326,7 +356,7 @@ def _part(part: Any) -> Any:
         return MANY
     if part is SpecialChars.WILDCARD_SINGLE:
         return ONE
-    raise Uncompilable(f"unknown part of a value: {part!r}")
+    raise UncompilableError(f"unknown part of a value: {part!r}")
 
 
 def _text_atom(parts: list[Any], *, cased: bool, keyword: bool) -> Atom:

@@ -96,11 +96,20 @@ class Plan:
 
 @dataclass
 class TablePlans:
-    """All plans on one native table, with the atoms they ask (column -> atom id -> atom)."""
+    """All plans on one native table.
+
+    Args:
+        sources: event sources; `asks` gives for each the columns (lower case) its plans ask atoms of.
+        plans: rules on event sources.
+        atoms: column (lower case) -> atom id -> atom; keywords stand under :data:`KEYWORDS`.
+        reads: all columns (lower case) the conditions and sources name.
+    """
 
     sources: list[CompiledSource] = field(default_factory=list)
     plans: list[Plan] = field(default_factory=list)
     atoms: dict[str, dict[int, Atom]] = field(default_factory=dict)
+    asks: list[list[str]] = field(default_factory=list)
+    reads: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -120,34 +129,35 @@ class CompiledRules:
     unread: list[Refused] = field(default_factory=list)
 
 
-def as_plain(rules: CompiledRules) -> dict[str, Any]:
-    """`rules` as values that JSON knows."""
+def rules_as_plain(rules: CompiledRules) -> dict[str, Any]:
+    """Everything but the tables, as values that JSON knows."""
     return {
         "format": FORMAT,
         "rules": [list(vars(rule).values()) for rule in rules.rules],
         "refused": [list(vars(refused).values()) for refused in rules.refused],
         "unread": [list(vars(unread).values()) for unread in rules.unread],
-        "tables": {
-            name: {
-                "sources": [list(vars(source).values()) for source in table.sources],
-                "plans": [list(vars(plan).values()) for plan in table.plans],
-                "atoms": {
-                    column: [[number, *atom] for number, atom in atoms.items()] for column, atoms in table.atoms.items()
-                },
-            }
-            for name, table in rules.tables.items()
-        },
     }
 
 
-def from_plain(plain: dict[str, Any]) -> CompiledRules:
-    """The inverse of :func:`as_plain`.
+def table_as_plain(table: TablePlans) -> dict[str, Any]:
+    """The plans of one table as values that JSON knows."""
+    return {
+        "format": FORMAT,
+        "sources": [list(vars(source).values()) for source in table.sources],
+        "asks": table.asks,
+        "reads": table.reads,
+        "plans": [list(vars(plan).values()) for plan in table.plans],
+        "atoms": {column: [[number, *atom] for number, atom in atoms.items()] for column, atoms in table.atoms.items()},
+    }
+
+
+def rules_from_plain(plain: dict[str, Any]) -> CompiledRules:
+    """The inverse of :func:`rules_as_plain`.
 
     Raises:
-        ValueError: another format; KeyError, TypeError: not what :func:`as_plain` writes.
+        ValueError, KeyError, TypeError: not what that function writes today.
     """
-    if plain["format"] != FORMAT:
-        raise ValueError("compiled by another version")
+    _check(plain)
     rules = CompiledRules()
     for identity, title, path, digest, version, severity, techniques, tactics, *others, notes in plain["rules"]:
         rules.rules.append(
@@ -158,21 +168,29 @@ def from_plain(plain: dict[str, Any]) -> CompiledRules:
         )
     rules.refused = [Refused(*refused) for refused in plain["refused"]]
     rules.unread = [Refused(*unread) for unread in plain["unread"]]
-    for name, table in plain["tables"].items():
-        rules.tables[name] = TablePlans(
-            [
-                CompiledSource(
-                    source_name,
-                    tuple((column, tuple(values), absent) for column, values, absent in where),
-                    tuple(one_of),
-                    fields,
-                )
-                for source_name, where, one_of, fields in table["sources"]
-            ],
-            [
-                Plan(rule, source, None if needed is None else tuple(needed), condition, tuple(missing))
-                for rule, source, needed, condition, missing in table["plans"]
-            ],
-            {column: {number: atom for number, *atom in atoms} for column, atoms in table["atoms"].items()},
-        )
     return rules
+
+
+def table_from_plain(plain: dict[str, Any]) -> TablePlans:
+    """The inverse of :func:`table_as_plain`; raises like :func:`rules_from_plain`."""
+    _check(plain)
+    return TablePlans(
+        [
+            CompiledSource(
+                name, tuple((column, tuple(values), absent) for column, values, absent in where), tuple(one_of), fields
+            )
+            for name, where, one_of, fields in plain["sources"]
+        ],
+        [
+            Plan(rule, source, None if needed is None else tuple(needed), condition, tuple(missing))
+            for rule, source, needed, condition, missing in plain["plans"]
+        ],
+        {column: {number: atom for number, *atom in atoms} for column, atoms in plain["atoms"].items()},
+        plain["asks"],
+        plain["reads"],
+    )
+
+
+def _check(plain: dict[str, Any]) -> None:
+    if plain["format"] != FORMAT:
+        raise ValueError("compiled by another version")

@@ -11,8 +11,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import orjson
-
 DERIVED_PREFIX = "="
 """Marks the name of a derived value where a column's name is expected."""
 

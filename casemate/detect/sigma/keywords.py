@@ -93,7 +93,9 @@ class KeywordMatcher:
                 continue
             column = columns.get(name)
             if column is not None:
-                held = {code: found for code in _used(column, rows) if (found := self.matcher.hits(column.values[code]))}  # type: ignore[arg-type]
+                held = {
+                    code: found for code in _used(column, rows) if (found := self.matcher.hits(column.values[code]))
+                }  # type: ignore[arg-type]
                 if held:
                     hits.columns[name] = (column, held)
                     _mark(hits, column, held)
@@ -127,7 +129,9 @@ class KeywordMatcher:
         return self._found_in(_bytes_of(values))
 
     def _may_hold_texts(self, values: list[str | None]) -> bool:
-        return self._database is None or self._found_in("\n".join(value or "" for value in values).encode("utf-8", "replace"))
+        return self._database is None or self._found_in(
+            "\n".join(value or "" for value in values).encode("utf-8", "replace")
+        )
 
     def _found_in(self, data: bytes | memoryview) -> bool:
         assert self._database is not None

@@ -1,4 +1,4 @@
-"""Sigma rules from folders, zip archives and files, parsed by pySigma.
+"""Sigma rules parsed by pySigma.
 
 Nothing is dropped silently: every document is a rule, a correlation, a filter, or an entry of
 :attr:`RuleSet.errors` with the reason.  A rule whose metadata alone is faulty (a tag, a date, an
@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,25 +29,12 @@ from sigma.rule.logsource import EmptyLogSource
 
 from casemate.detect.sigma.correlation_bounds import prepare_document
 from casemate.detect.sigma.modifiers import exact_modifiers
-from casemate.errors import BadInput
+from casemate.detect.sigma.rule_files import FILE_BYTES, RuleFile, hash_rule_files, read_rule_files
 
-RULE_SUFFIXES = (".yml", ".yaml")
-FILE_BYTES = 1024 * 1024
-"""Largest rule file that is parsed."""
-FILES = 200_000
-"""Most rule files of one rule set."""
 NODES = 200_000
 """Most values in one document, aliases counted as often as they are used."""
 DEPTH = 40
 """Deepest nesting of a document."""
-
-
-@dataclass(frozen=True)
-class RuleFile:
-    """One file of rules: the name a person finds it by, and its content (None: over the limit)."""
-
-    name: str
-    content: bytes | None
 
 
 @dataclass(frozen=True)
@@ -104,26 +90,6 @@ class RuleSet:
     hash: str
 
 
-def read_rule_files(paths: Sequence[Path]) -> list[RuleFile]:
-    """All rule files under `paths` (folders, zip archives, files), in a stable order.
-
-    Raises:
-        BadInput: a path does not exist, is no archive, or holds too many files.
-    """
-    found = [file for path in paths for file in _files_of(path)]
-    if len(found) > FILES:
-        raise BadInput(f"more than {FILES} rule files", where=str(paths[0]))
-    return found
-
-
-def hash_rule_files(files: Iterable[RuleFile]) -> str:
-    """SHA-256 over the contents of a rule set, whatever the files are called."""
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(hashlib.sha256(file.content if file.content is not None else file.name.encode()).digest())
-    return digest.hexdigest()
-
-
 def load_rules(paths: Sequence[Path]) -> RuleSet:
     """Read and parse the Sigma rules under `paths`.
 
@@ -169,48 +135,6 @@ class _Collected:
             self.filters.append(rule)
         else:
             self.rules.append(rule)
-
-
-def _files_of(path: Path) -> Iterator[RuleFile]:
-    if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if file.suffix.lower() in RULE_SUFFIXES and file.is_file():
-                yield _read(file, file.relative_to(path).as_posix())
-    elif not path.is_file():
-        raise BadInput("no such rule file, folder or archive", where=str(path))
-    elif zipfile.is_zipfile(path):
-        yield from _members_of(path)
-    else:
-        yield _read(path, path.name)
-
-
-def _read(path: Path, name: str) -> RuleFile:
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(FILE_BYTES + 1)
-    except OSError as error:
-        raise BadInput(f"cannot read the rule file: {error.strerror}", where=str(path)) from error
-    return RuleFile(name, content if len(content) <= FILE_BYTES else None)
-
-
-def _members_of(path: Path) -> Iterator[RuleFile]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = sorted(archive.infolist(), key=lambda member: member.filename)
-            if len(members) > FILES:
-                raise BadInput(f"more than {FILES} files in the archive of rules", where=str(path))
-            for member in members:
-                name = member.filename
-                if member.is_dir() or not name.lower().endswith(RULE_SUFFIXES) or "__MACOSX/" in name:
-                    continue
-                if member.file_size > FILE_BYTES:
-                    yield RuleFile(name, None)
-                    continue
-                with archive.open(member) as stream:
-                    content = stream.read(FILE_BYTES + 1)
-                yield RuleFile(name, content if len(content) <= FILE_BYTES else None)
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
-        raise BadInput(f"cannot read the archive of rules: {error}", where=str(path)) from error
 
 
 def _parse_file(file: RuleFile, collected: _Collected) -> None:

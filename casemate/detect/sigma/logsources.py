@@ -284,7 +284,11 @@ def _event_ids(*numbers: int) -> Where:
 
 
 def _windows_events(
-    name: str, channels: tuple[str, ...], providers: tuple[str, ...], *where: Where, fields: Mapping[str, str] | None = None
+    name: str,
+    channels: tuple[str, ...],
+    providers: tuple[str, ...],
+    *where: Where,
+    fields: Mapping[str, str] | None = None,
 ) -> EventSource:
     """Events by channel and provider; either may be missing from the export, not both."""
     return EventSource(
@@ -322,7 +326,9 @@ def _windows_category(category: str) -> tuple[EventSource, ...]:
     if category in POWERSHELL_CATEGORIES:
         service, number = POWERSHELL_CATEGORIES[category]
         where = _event_ids(number)
-        sources.append(_windows_events(f"{service} {number}", WINDOWS_SERVICES[service], WINDOWS_PROVIDERS[service], where))
+        sources.append(
+            _windows_events(f"{service} {number}", WINDOWS_SERVICES[service], WINDOWS_PROVIDERS[service], where)
+        )
     if category == "process_creation":
         sources.append(_audit("Security 4688", PROCESS_4688, _event_ids(4688)))
     if category in REGISTRY_OPERATIONS:
@@ -445,7 +451,13 @@ ZEEK_DNS = _fields(
     }
 )
 ZEEK_CONN = _fields(
-    {"src_ip": "id.orig_h", "src_port": "id.orig_p", "dst_ip": "id.resp_h", "dst_port": "id.resp_p", "protocol": "proto"}
+    {
+        "src_ip": "id.orig_h",
+        "src_port": "id.orig_p",
+        "dst_ip": "id.resp_h",
+        "dst_port": "id.resp_p",
+        "protocol": "proto",
+    }
 )
 
 ZEEK_FIELDS: dict[str, dict[str, str]] = {"http": ZEEK_HTTP_RULES, "dns": ZEEK_DNS, "conn": ZEEK_CONN}
@@ -478,9 +490,7 @@ TABLE: dict[LogSource, tuple[EventSource, ...]] = {
     ),
     **{
         ("linux", category, None): (
-            EventSource(
-                f"Sysmon for Linux {', '.join(map(str, numbers))}", "linux_sysmon", (_event_ids(*numbers),)
-            ),
+            EventSource(f"Sysmon for Linux {', '.join(map(str, numbers))}", "linux_sysmon", (_event_ids(*numbers),)),
             *(
                 (
                     EventSource(

@@ -98,19 +98,22 @@ class TableMatcher:
         for column, atoms in plans.atoms.items():
             own = None
             if databases is not None:
-                own = {key.rsplit("/", 1)[1]: data for key, data in databases.items() if key.rsplit("/", 1)[0] == column}
+                own = {
+                    key.rsplit("/", 1)[1]: data for key, data in databases.items() if key.rsplit("/", 1)[0] == column
+                }
             matcher = ColumnMatcher(atoms, lists=list_form(table, column), databases=own)
             if column == KEYWORDS:
                 self._keywords = KeywordMatcher(matcher, atoms)
             else:
                 self._matchers[column] = matcher
-        self._columns_of = [self._asked(numbers) for numbers in self._plans_of]
+        self._columns_of = plans.asks
         self._tested = sorted({column for source in self.sources for column, _, _ in source.where})
         self._tests = [
             [(self._tested.index(column), frozenset(values), absent) for column, values, absent in source.where]
             for source in self.sources
         ]
         self._sources_of: dict[tuple[str | None, ...], tuple[int, ...]] = {}
+        self._rest_keys: dict[frozenset[str], RestKeys] = {}
 
     # --- what is needed -----------------------------------------------------------------------------
 
@@ -125,23 +128,9 @@ class TableMatcher:
             for kind, data in matcher.databases().items()
         }
 
-    def _asked(self, numbers: list[int]) -> frozenset[str]:
-        """Columns that the plans of one source ask atoms of."""
-        asked: set[int] = set()
-        for number in numbers:
-            asked.update(_atoms_in(self.plans[number].condition))
-        return frozenset(
-            column for column, atoms in self.atoms.items() if column != KEYWORDS and not asked.isdisjoint(atoms)
-        )
-
     def column_names(self) -> set[str]:
         """Lower-case names of all columns (declared or in ``rest``) that rules and sources read."""
-        names = {column for column in self.atoms if column != KEYWORDS}
-        names.update(column.lower() for column in self._tested)
-        names.update(column.lower() for source in self.sources for column in source.one_of)
-        for plan in self.plans:
-            if '"null"' in plan.condition or '"exists"' in plan.condition or '"reference"' in plan.condition:
-                names.update(_columns_in(orjson.loads(plan.condition)))
+        names = set(self.rules.tables[self.table].reads)
         for name in [name for name in names if name.startswith(DERIVED_PREFIX)]:
             names.discard(name)
             names.update(column.lower() for column in DERIVED[name[len(DERIVED_PREFIX) :]].columns)
@@ -152,9 +141,16 @@ class TableMatcher:
         """Whether keywords are asked, so that every column is needed."""
         return self._keywords is not None
 
-    def rest_keys(self, declared: set[str]) -> RestKeys:
-        """The names that can only stand in ``rest``; `declared` are a batch's columns, lower case."""
-        return RestKeys(self.column_names() - declared)
+    def rest_keys(self, declared: set[str], others: frozenset[str] = frozenset()) -> RestKeys:
+        """The names (and `others` that are wanted) that can only stand in ``rest``.
+
+        Args:
+            declared: a batch's columns, lower case.
+        """
+        wanted = frozenset((self.column_names() | others) - declared)
+        if wanted not in self._rest_keys:
+            self._rest_keys = {wanted: RestKeys(name for name in wanted if not name.startswith(DERIVED_PREFIX))}
+        return self._rest_keys[wanted]
 
     # --- matching -----------------------------------------------------------------------------------
 
@@ -234,9 +230,7 @@ class TableMatcher:
         return tuple(
             number
             for number, tests in enumerate(self._tests)
-            if all(
-                absent if values[place] is None else values[place] in wanted for place, wanted, absent in tests
-            )
+            if all(absent if values[place] is None else values[place] in wanted for place, wanted, absent in tests)
             and (
                 not self.sources[number].one_of
                 or any(value_of.get(column) is not None for column in self.sources[number].one_of)
@@ -366,32 +360,3 @@ def list_form(table: str, column: str) -> str | None:
     if table != "windows_event":
         return "json"
     return "lines" if column in ("data", KEYWORDS) else None
-
-
-def _atoms_in(condition: str) -> set[int]:
-    found: set[int] = set()
-    pending: list[Node] = [orjson.loads(condition)]
-    while pending:
-        node = pending.pop()
-        if node[0] == "field":
-            found.update(node[3])
-        elif node[0] in ("and", "or"):
-            pending.extend(node[1])
-        elif node[0] == "not":
-            pending.append(node[1])
-        elif node[0] == "selection":
-            pending.append(node[2])
-    return found
-
-
-def _columns_in(node: Node) -> set[str]:
-    kind = node[0]
-    if kind in ("and", "or"):
-        return {name for part in node[1] for name in _columns_in(part)}
-    if kind == "not":
-        return _columns_in(node[1])
-    if kind == "selection":
-        return _columns_in(node[2])
-    if kind == "reference":
-        return {node[2], node[4]}
-    return {node[2]} if kind in ("null", "exists", "field") else set()
