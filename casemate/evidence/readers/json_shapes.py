@@ -33,21 +33,29 @@ def objects_on_lines(head: bytes) -> list[dict[str, Any]]:
     return [record for line in head_lines(head) if (record := _object(line)) is not None]
 
 
-def is_lines(head: bytes) -> bool:
-    """Whether most of the first lines are JSON objects."""
+def is_lines(head: bytes, envelope_keys: tuple[str, ...] = ()) -> bool:
+    """Whether most of the first lines are JSON objects, and not envelopes around arrays of records."""
     lines = head_lines(head)
-    return bool(lines) and 2 * sum(_object(line) is not None for line in lines) >= len(lines)
+    objects = [record for line in lines if (record := _object(line)) is not None]
+    if any(_is_envelope(record, envelope_keys) for record in objects):
+        return False
+    return bool(lines) and 2 * len(objects) >= len(lines)
 
 
-def is_documents(head: bytes) -> bool:
+def _is_envelope(record: dict[str, Any], envelope_keys: tuple[str, ...]) -> bool:
+    arrays = (record.get(key) for key in envelope_keys)
+    return any(isinstance(array, list) and array and isinstance(array[0], dict) for array in arrays)
+
+
+def is_documents(head: bytes, envelope_keys: tuple[str, ...] = ()) -> bool:
     """Whether the head begins a JSON array or object and its lines are not records themselves."""
     begin = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    return begin in (b"[", b"{") and not is_lines(head)
+    return begin in (b"[", b"{") and not is_lines(head, envelope_keys)
 
 
 def first_objects(head: bytes, most: int, envelope_keys: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """The first records, however they are framed; none if the first does not fit into the head."""
-    if is_lines(head):
+    if is_lines(head, envelope_keys):
         return objects_on_lines(head)[:most]
     found: list[dict[str, Any]] = []
     for data in _elements(head, envelope_keys):

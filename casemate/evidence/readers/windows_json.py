@@ -83,16 +83,16 @@ def _rest_names(keys: Keys, names: list[str], column_of: dict[int, str]) -> Keys
 
 def recognise(head: bytes) -> int:
     """90 if the lines are JSON objects that look like Windows events."""
-    return _confidence(head) if is_lines(head) else 0
+    return _confidence(head) if is_lines(head, ENVELOPE_KEYS) else 0
 
 
 def recognise_documents(head: bytes) -> int:
     """The same for arrays and documents that span lines."""
-    return _confidence(head) if is_documents(head) else 0
+    return _confidence(head) if is_documents(head, ENVELOPE_KEYS) else 0
 
 
 def _confidence(head: bytes) -> int:
-    seen = [looks_like_windows(record) for record in first_objects(head, LOOKED_AT)]
+    seen = [looks_like_windows(record) for record in first_objects(head, LOOKED_AT, ENVELOPE_KEYS)]
     return 90 if seen and 2 * sum(seen) >= len(seen) else 0
 
 
