@@ -88,12 +88,25 @@ def test_an_impossible_time_is_not_believed() -> None:
     st.lists(
         st.binary(max_size=30)
         | st.sampled_from(
-            [b"\n", b"type=EXECVE msg=audit(1.0:1): ", b"type=SYSCALL msg=audit(1.0:1): ", b"a0=41", b' a1="x', b"'", b"\x1d",
-             b" a99999=4142", b" proctitle=410042", b" a0[1]=41", b"msg='op=x acct=\"y\"'", b" uid=1 uid=2", b"\x00"]
+            [
+                b"\n",
+                b"type=EXECVE msg=audit(1.0:1): ",
+                b"type=SYSCALL msg=audit(1.0:1): ",
+                b"a0=41",
+                b' a1="x',
+                b"'",
+                b"\x1d",
+                b" a99999=4142",
+                b" proctitle=410042",
+                b" a0[1]=41",
+                b"msg='op=x acct=\"y\"'",
+                b" uid=1 uid=2",
+                b"\x00",
+            ]
         ),
         max_size=14,
     ).map(b"".join)
-)  # fmt: skip
+)
 @settings(max_examples=250, deadline=None)
 def test_any_bytes_are_accounted_for(content: bytes) -> None:
     assert 0 <= AUDITD_READER.recognise(content) <= 100

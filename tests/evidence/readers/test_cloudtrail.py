@@ -21,12 +21,16 @@ EVENT = {
     "eventName": "ConsoleLogin",
     "awsRegion": "eu-west-1",
     "sourceIPAddress": "192.0.2.9",
-    "userIdentity": {"type": "IAMUser", "userName": "al", "sessionContext": {"attributes": {"mfaAuthenticated": "false"}}},
+    "userIdentity": {
+        "type": "IAMUser",
+        "userName": "al",
+        "sessionContext": {"attributes": {"mfaAuthenticated": "false"}},
+    },
     "requestParameters": {"containerDefinitions": [{"command": ["a", "b"]}, {"command": "c"}], "n": 10},
     "responseElements": {"ConsoleLogin": "Failure"},
     "readOnly": False,
     "resources": [{"ARN": "x"}],
-}  # fmt: skip
+}
 TEXT = json.dumps(EVENT)
 
 
@@ -118,7 +122,7 @@ def test_numbers_and_bytes_that_parsers_change_are_flagged() -> None:
 )
 def test_the_real_sets_are_read_whole(shared_data: Path, archive: str, records: int) -> None:
     kept = 0
-    with zipfile.ZipFile(shared_data / "cloud" / archive) as members:
+    with zipfile.ZipFile(shared_data / "cloud" / f"{archive}.zip") as members:
         for name in members.namelist():
             if name.endswith(".json"):
                 content = members.read(name)

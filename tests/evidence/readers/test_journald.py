@@ -59,10 +59,10 @@ def test_odd_lines_are_rejected_with_words() -> None:
 
 @given(
     st.binary(max_size=200)
-    | st.dictionaries(st.sampled_from([*ENTRY, "x"]), st.none() | st.text() | st.lists(st.integers(-1, 256)) | st.floats()).map(
-        lambda value: json.dumps(value).encode()
-    )
-)  # fmt: skip
+    | st.dictionaries(
+        st.sampled_from([*ENTRY, "x"]), st.none() | st.text() | st.lists(st.integers(-1, 256)) | st.floats()
+    ).map(lambda value: json.dumps(value).encode())
+)
 @settings(max_examples=200, deadline=None)
 def test_any_bytes_are_accounted_for(content: bytes) -> None:
     for spec in (JOURNALD_LINES, JOURNALD_DOCUMENTS):

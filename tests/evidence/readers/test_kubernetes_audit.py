@@ -29,10 +29,12 @@ EVENT = {
     "annotations": {"authorization.k8s.io/decision": "allow"},
     "requestObject": {
         "kind": "Pod",
-        "spec": {"containers": [{"image": "a"}, {"image": "b", "securityContext": {"privileged": True}}],
-                 "volumes": [{"hostPath": {"path": "/"}}]},
+        "spec": {
+            "containers": [{"image": "a"}, {"image": "b", "securityContext": {"privileged": True}}],
+            "volumes": [{"hostPath": {"path": "/"}}],
+        },
     },
-}  # fmt: skip
+}
 EARLY = {**EVENT, "stage": "RequestReceived"}
 TEXT = json.dumps(EVENT)
 GKE = {

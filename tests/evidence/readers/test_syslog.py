@@ -14,6 +14,7 @@ from casemate.evidence.readers import openssh
 from casemate.evidence.readers.syslog import SYSLOG_READER
 from casemate.evidence.readers.sysmon_linux import SYSMON_LINUX_READER, parse
 
+V4 = "192.0.2.1"
 SYSMON = (
     '<Event><System><Provider Name="Linux-Sysmon" Guid="{x}"/><EventID>1</EventID>'
     '<TimeCreated SystemTime="2024-05-01T10:00:00.5Z"/><Computer>node</Computer></System><EventData>'
@@ -82,10 +83,11 @@ def test_lines_that_do_not_parse_are_kept_whole() -> None:
 
 def test_repeated_messages_count_their_tries() -> None:
     line = "May  1 10:00:00 h sshd[1]: "
+    last = "May  1 10:00:09 h last message repeated 3 times"
     tried = "Failed password for root from 192.0.2.1 port 5 ssh2"
     reading = read(
         SYSLOG_READER,
-        f"{line}message repeated 5 times: [ {tried}]\n{line}{tried}\nMay  1 10:00:09 h last message repeated 3 times\n".encode(),
+        f"{line}message repeated 5 times: [ {tried}]\n{line}{tried}\n{last}\n".encode(),
     )
     assert [row["repeated"] for row in reading.rows] == ["5", None, "3"]
     assert {row["ssh_event"] for row in reading.rows} == {"failed_password"}
@@ -95,17 +97,32 @@ def test_repeated_messages_count_their_tries() -> None:
 @pytest.mark.parametrize(
     ("message", "event", "user", "address"),
     [
-        ("Accepted publickey for al from 2001:db8::1 port 9 ssh2: RSA SHA256:abc", "accepted_publickey", "al", "2001:db8::1"),
-        ("Failed keyboard-interactive/pam for al from 192.0.2.1 port 9 ssh2", "failed_keyboard_interactive", "al", "192.0.2.1"),
-        ("Connection closed by authenticating user root 192.0.2.1 port 9 [preauth]", "connection_closed_preauth", "root", "192.0.2.1"),
-        ("Connection closed by 192.0.2.1 port 9", "connection_closed", None, "192.0.2.1"),
-        ("Disconnected from invalid user x y 192.0.2.1 port 9 [preauth]", "disconnected", "x y", "192.0.2.1"),
-        ("Received disconnect from 192.0.2.1: 11: Bye Bye [preauth]", "disconnected", None, "192.0.2.1"),
-        ("error: maximum authentication attempts exceeded for invalid user q from 192.0.2.1 port 3 ssh2 [preauth]", "max_attempts", "q", "192.0.2.1"),
-        ("Did not receive identification string from 192.0.2.1 port 3", "no_identification", None, "192.0.2.1"),
+        (
+            "Accepted publickey for al from 2001:db8::1 port 9 ssh2: RSA SHA256:abc",
+            "accepted_publickey",
+            "al",
+            "2001:db8::1",
+        ),
+        ("Failed keyboard-interactive/pam for al from 192.0.2.1 port 9 ssh2", "failed_keyboard_interactive", "al", V4),
+        (
+            "Connection closed by authenticating user root 192.0.2.1 port 9 [preauth]",
+            "connection_closed_preauth",
+            "root",
+            V4,
+        ),
+        ("Connection closed by 192.0.2.1 port 9", "connection_closed", None, V4),
+        ("Disconnected from invalid user x y 192.0.2.1 port 9 [preauth]", "disconnected", "x y", V4),
+        ("Received disconnect from 192.0.2.1: 11: Bye Bye [preauth]", "disconnected", None, V4),
+        (
+            "maximum authentication attempts exceeded for invalid user q from 192.0.2.1 port 3 ssh2 [preauth]",
+            "max_attempts",
+            "q",
+            V4,
+        ),
+        ("Did not receive identification string from 192.0.2.1 port 3", "no_identification", None, V4),
         ("pam_unix(sshd:session): session opened for user al(uid=1000) by (uid=0)", "session_opened", "al", None),
     ],
-)  # fmt: skip
+)
 def test_what_sshd_says(message: str, event: str, user: str | None, address: str | None) -> None:
     found = openssh.parse(message)
     assert (found["ssh_event"], found.get("user"), found.get("source_ip")) == (event, user, address)
@@ -166,12 +183,25 @@ def test_the_real_sshd_log(shared_data: Path) -> None:
     st.lists(
         st.binary(max_size=40)
         | st.sampled_from(
-            [b"\n", b"May  1 10:00:00 h sshd[1]: ", b"<34>1 ", b"2024-13-01T00:00:00Z h p: ", b"%A-1-B: ", b"\x00",
-             b"Failed password for ", b" from 1.1.1.1 port 1 ssh2", SYSMON.encode(), b"<Event>", b"</Event>", b"[a b=\"", b"sudo: x : "]
+            [
+                b"\n",
+                b"May  1 10:00:00 h sshd[1]: ",
+                b"<34>1 ",
+                b"2024-13-01T00:00:00Z h p: ",
+                b"%A-1-B: ",
+                b"\x00",
+                b"Failed password for ",
+                b" from 1.1.1.1 port 1 ssh2",
+                SYSMON.encode(),
+                b"<Event>",
+                b"</Event>",
+                b'[a b="',
+                b"sudo: x : ",
+            ]
         ),
         max_size=12,
     ).map(b"".join)
-)  # fmt: skip
+)
 @settings(max_examples=250, deadline=None)
 def test_any_bytes_are_accounted_for(content: bytes) -> None:
     assert 0 <= SYSLOG_READER.recognise(content) <= 100
