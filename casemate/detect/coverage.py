@@ -8,6 +8,9 @@ of at least :data:`SILENCE_SECONDS`.
 
 from __future__ import annotations
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportReturnType=false, reportCallIssue=false, reportIndexIssue=false, reportOptionalOperand=false
+# (what an Ibis column can do depends on its table, which is known at run time only)
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime

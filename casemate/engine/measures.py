@@ -7,6 +7,8 @@ asked for its rows.
 
 from __future__ import annotations
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+# (what an Ibis column can do depends on its table, which is known at run time only)
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -7,6 +7,9 @@ success come first, whatever their signal.
 
 from __future__ import annotations
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportReturnType=false, reportCallIssue=false, reportIndexIssue=false, reportOptionalOperand=false
+# (what an Ibis column can do depends on its table, which is known at run time only)
 import ibis
 
 SEVERITY_WEIGHTS: dict[str, int] = {"informational": 0, "low": 1, "medium": 4, "high": 16, "critical": 64}

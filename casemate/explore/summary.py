@@ -7,6 +7,9 @@ built yet is ``None`` there, never an empty list, because an empty list would sa
 
 from __future__ import annotations
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportReturnType=false, reportCallIssue=false, reportIndexIssue=false, reportOptionalOperand=false
+# (what an Ibis column can do depends on its table, which is known at run time only)
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta

@@ -20,7 +20,7 @@ from casemate.detect.coverage import SourceCoverage, largest_blind_spot
 from casemate.explore.escape import visible
 from casemate.explore.summary import Ranked, SummaryInput, Timeline
 from casemate.incident.attempts import definition
-from casemate.incident.intents import RANKED_INTENTS
+from casemate.intel.tactics import RANKED_INTENTS
 from casemate.schema.attempts import INTENTS
 from casemate.schema.findings import OUTCOMES, SEVERITIES, VECTORS
 
@@ -148,7 +148,7 @@ def _attempts(given: SummaryInput) -> list[Text]:
     line.append(" at 10/30/120 min: " + " / ".join(f"{gaps.get(gap, 0):,}" for gap in ("10", "30", "120")))
     return [
         line,
-        *_wrapped("= " + definition(given.facts.gap_seconds), "dim", 2, indent=10),
+        *_wrapped("= " + definition(given.facts.gap_seconds), "dim", 3, indent=10),
         *_counted("intent", given.numbers("attempts.by_intent"), INTENTS),
         *_counted("vector", given.numbers("attempts.by_vector"), tuple(VECTORS)),
         *_counted("outcome", given.numbers("attempts.by_outcome"), OUTCOMES),

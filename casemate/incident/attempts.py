@@ -8,7 +8,7 @@ finding before is not enough).
 * The scope is the own network for a horizontal scan, a service (address and port) where the
   finding names one, else the host, user or resource it names.
 * Findings without any time cannot be ordered: those of one key form one attempt without times.
-* An attempt's intent is the furthest one of its findings (:mod:`casemate.incident.intents`), its
+* An attempt's intent is the furthest one of its findings (:mod:`casemate.intel.tactics`), its
   outcome the first of :data:`OUTCOME_ORDER` that any of its findings has.
 * Its id is a hash of its members' ids, so it does not depend on the order of arrival, and the same
   members give the same attempt at any gap setting.
@@ -19,13 +19,17 @@ Everything is Ibis with the operations that give equal rows on DuckDB and Spark:
 
 from __future__ import annotations
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportReturnType=false, reportCallIssue=false, reportIndexIssue=false, reportOptionalOperand=false
+# (what an Ibis column can do depends on its table, which is known at run time only)
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import ibis
 import ibis.expr.types as ir
 
-from casemate.incident.intents import RANKED_INTENTS, intent_rank
+from casemate.incident.intents import intent_rank
+from casemate.intel.tactics import RANKED_INTENTS
 
 DEFAULT_GAP_SECONDS = 30 * 60
 REPORTED_GAP_MINUTES: tuple[int, ...] = (10, 30, 120)

@@ -1,46 +1,24 @@
-"""From the tactics of findings to the intent of an attempt, as an Ibis expression.
+"""The intent of findings as an Ibis expression, from the project's one table of tactics.
 
-The table of tactics (ATT&CK Enterprise and ATLAS) is one place for the whole project; this file
-only ranks intents.  An attempt has the furthest intent any of its findings shows: a source that
-scans and then copies data out has come for the data.
+An attempt has the furthest intent any of its findings shows: a source that scans and then copies
+data out has come for the data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+# (what an Ibis value can do depends on its table, which is known at run time only)
 import ibis
 import ibis.expr.types as ir
 
-RANKED_INTENTS: tuple[str, ...] = (
-    "disruption",
-    "exfiltration",
-    "lateral_movement",
-    "infiltration",
-    "reconnaissance",
-    "unspecified",
-)
-"""Furthest first."""
-
-TACTIC_INTENTS: Mapping[str, str] = {
-    "reconnaissance": "reconnaissance",
-    "resource-development": "reconnaissance",
-    "discovery": "reconnaissance",
-    "initial-access": "infiltration",
-    "execution": "infiltration",
-    "persistence": "infiltration",
-    "privilege-escalation": "infiltration",
-    "credential-access": "infiltration",
-    "command-and-control": "infiltration",
-    "lateral-movement": "lateral_movement",
-    "collection": "exfiltration",
-    "exfiltration": "exfiltration",
-    "impact": "disruption",
-}
+from casemate.intel.tactics import RANKED_INTENTS, TACTIC_INTENTS
 
 
 def intent_rank(tactics: ir.ArrayValue) -> ir.IntegerValue:
-    """Index into :data:`RANKED_INTENTS` of the furthest intent among an array of tactic names."""
+    """Index into :data:`casemate.intel.tactics.RANKED_INTENTS` of the furthest intent among tactic names.
+
+    Equal to :func:`casemate.intel.tactics.intent_of` for names as findings hold them (lower case, hyphens).
+    """
     named = tactics.fill_null(ibis.literal([], type="array<string>"))
     branches = []
     for rank, intent in enumerate(RANKED_INTENTS[:-1]):

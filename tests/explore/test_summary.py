@@ -131,7 +131,8 @@ def collect(expr):
 
 
 def gathered(case) -> SummaryInput:
-    return gather(*case, collect, RunFacts(run="run-1", case="lab case"))
+    tables, native = case
+    return gather(tables, native, collect, RunFacts(run="run-1", case="lab case"))
 
 
 def test_json_has_exactly_the_keys_of_the_contract(case):
@@ -171,6 +172,7 @@ def test_a_success_comes_before_volume_in_sources(case):
 
 def test_the_first_look_is_the_success_and_names_a_record(case):
     look = gathered(case).first_look
+    assert look is not None
     assert (look.title, look.record) == ("Success after guessing", "a" * 64 + ":7")
 
 

@@ -20,6 +20,8 @@ from casemate.incident.attempts import (
     rebuild,
     touched_keys,
 )
+from casemate.incident.intents import intent_rank
+from casemate.intel.tactics import TACTIC_INTENTS, intent_of
 from casemate.schema.attempts import ATTEMPT_FINDINGS, ATTEMPTS
 from casemate.schema.findings import FINDINGS
 
@@ -149,7 +151,7 @@ def build(drawn: list[dict]) -> list[dict]:
     return [finding(f"{index:032x}", **shape) for index, shape in enumerate(drawn)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(drawn=lists, gap=st.sampled_from([600, 1800, 7200]))
 def test_attempts_equal_a_plain_oracle_and_hold_every_finding_once(connection, drawn, gap):
     rows = build(drawn)
@@ -159,7 +161,7 @@ def test_attempts_equal_a_plain_oracle_and_hold_every_finding_once(connection, d
     assert {link["attempt"] for link in links} == {row["id"] for row in made}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(drawn=lists, cut=st.integers(0, 25), gap=st.sampled_from([600, 1800]))
 def test_late_findings_give_the_same_attempts_as_building_from_scratch(connection, drawn, cut, gap):
     rows = build(drawn)
@@ -203,6 +205,13 @@ def test_counts_at_the_reported_gaps(connection):
     rows = [finding("a" * 32, 0), finding("b" * 32, 20), finding("c" * 32, 80)]
     counted = beginnings(table(connection, rows)).label.value_counts(name="n").to_pyarrow().to_pylist()
     assert {row["label"]: row["n"] for row in counted} == {"10": 3, "30": 2, "120": 1}
+
+
+def test_the_intent_of_findings_is_that_of_the_table_of_tactics(connection):
+    lists = [[], ["stealth"], *([tactic] for tactic in TACTIC_INTENTS), ["impact", "discovery"], ["unheard-of"]]
+    rows = [finding(f"{number:032x}", 0, tactics=tuple(tactics)) for number, tactics in enumerate(lists)]
+    ranked = table(connection, rows).select("id", rank=lambda findings: intent_rank(findings.tactics)).order_by("id")
+    assert [RANKED[rank] for rank in ranked.to_pyarrow()["rank"].to_pylist()] == [intent_of(one) for one in lists]
 
 
 def test_definition_names_the_gap():

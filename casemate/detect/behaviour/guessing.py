@@ -17,6 +17,9 @@ for the slow ones.  Thresholds are those defenders already act on: fail2ban bans
 
 from __future__ import annotations
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportReturnType=false, reportCallIssue=false, reportIndexIssue=false, reportOptionalOperand=false
+# (what an Ibis column can do depends on its table, which is known at run time only)
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 

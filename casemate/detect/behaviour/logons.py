@@ -15,6 +15,9 @@ result, tries, login_log``.  ``result`` is
 
 from __future__ import annotations
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportReturnType=false, reportCallIssue=false, reportIndexIssue=false, reportOptionalOperand=false
+# (what an Ibis column can do depends on its table, which is known at run time only)
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -69,11 +72,8 @@ def logons(authentication: ibis.Table, network: ibis.Table, own: Sequence[str], 
     )
     remote = table.src_endpoint_ip.notnull() & ~table.src_endpoint_ip.isin(LOCAL_ADDRESSES).fill_null(False)
     host = ibis.coalesce(table.src_endpoint_hostname, table.device_hostname)
-    user = ibis.ifelse(
-        table.user_domain.notnull() & (table.user_domain != ""),
-        table.user_domain + "\\" + table.user_name,
-        table.user_name,
-    )
+    # Without the domain: a failed logon often names none, or the wrong one, for the same account.
+    user = table.user_name.lower()
     return table.select(
         evidence=table.evidence,
         record=table.record,
@@ -176,7 +176,7 @@ def web_logons(http: ibis.Table, own: Sequence[str]) -> ibis.Table:
         service=ibis.ifelse(
             table.dst_endpoint_ip.notnull() & port.notnull(), port.cast("string") + "/tcp", ibis.literal("web")
         ),
-        user=table.actor_user_name,
+        user=table.actor_user_name.lower(),
         result=table.result,
         tries=ibis.literal(1, type="int64"),
     )

@@ -8,6 +8,9 @@ whole groups that hold no zero, so ``2001:db8::/32`` is exact and ``2001:db8:0:1
 
 from __future__ import annotations
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportReturnType=false, reportCallIssue=false, reportIndexIssue=false, reportOptionalOperand=false
+# (what an Ibis column can do depends on its table, which is known at run time only)
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -6,6 +6,9 @@ An analytic is a function from OCSF tables to :class:`Statements`; it executes n
 
 from __future__ import annotations
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportReturnType=false, reportCallIssue=false, reportIndexIssue=false, reportOptionalOperand=false
+# (what an Ibis column can do depends on its table, which is known at run time only)
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -7,6 +7,8 @@ by the engine and read in batches, twice: once for the ids (the same hash as
 
 from __future__ import annotations
 
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions when it is imported)
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping

@@ -20,6 +20,9 @@ Left out: traffic to many hosts at once, replies without a question (backscatter
 
 from __future__ import annotations
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportReturnType=false, reportCallIssue=false, reportIndexIssue=false, reportOptionalOperand=false
+# (what an Ibis column can do depends on its table, which is known at run time only)
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -117,8 +120,11 @@ def connections(network: ibis.Table, own: Sequence[str]) -> ibis.Table:
     heard = table.traffic_bytes_in.fill_null(0)
     said = table.traffic_bytes_out.fill_null(0)
     is_icmp = protocol.isin(["icmp", "icmp6", "ipv6-icmp"])
-    # Zeek writes ICMP type and code as ports; 8 and 128 are echo requests (RFC 792, RFC 4443).
-    is_ping = is_icmp & table.src_endpoint_port.isin([8, 128])
+    # Zeek writes ICMP type and code as ports; 8 and 128 are echo requests (RFC 792, RFC 4443).  Where no
+    # type is kept, a message that got an answer was a question; an unanswered one may itself be an answer.
+    replied = (heard > 0) | (table.traffic_packets_in.fill_null(0) > 0)
+    is_question = ibis.ifelse(table.src_endpoint_port.notnull(), table.src_endpoint_port.isin([8, 128]), replied)
+    is_ping = is_icmp & is_question
     destination_port = table.dst_endpoint_port.fill_null(-1)
     traceroute = (protocol == "udp") & (destination_port >= 33434) & (destination_port <= 33534)
     reply = (protocol == "udp") & table.src_endpoint_port.isin([53, 123, 443, 161, 1900]).fill_null(False)
@@ -126,7 +132,7 @@ def connections(network: ibis.Table, own: Sequence[str]) -> ibis.Table:
     opened = state.isin(["SF", "S1", "S2", "S3", "RSTO", "RSTR"])
     result = ibis.cases(
         ((table.disposition == "Blocked").fill_null(False), "blocked"),
-        (is_ping & ((heard > 0) | (table.traffic_packets_in.fill_null(0) > 0)), "answered_ping"),
+        (is_ping & replied, "answered_ping"),
         (is_ping, "unanswered"),
         (is_icmp, ""),
         (state.isin(["S0", "SH", "RSTOS0"]), "unanswered"),
@@ -134,7 +140,7 @@ def connections(network: ibis.Table, own: Sequence[str]) -> ibis.Table:
         (opened & ((said == 0) | (heard == 0)), "empty"),
         (opened, "answered"),
         (state != "", ""),  # OTH, SHR, RSTRH: the beginning was not seen, or it answers nobody's question
-        ((heard > 0) | (table.traffic_packets_in.fill_null(0) > 0), "answered"),
+        (replied, "answered"),
         (table.traffic_packets_in == 0, "unanswered"),
         (table.status == "Failure", "refused"),
         else_="",
@@ -236,18 +242,8 @@ def _margin(table: ibis.Table, group: Sequence[str], what: str) -> ibis.Table:
 
 
 _ROWS = [
-    "key",
-    "rule",
-    "source",
-    "scope_target",
-    "scope_service",
-    "episode",
-    "evidence",
-    "record",
-    "time",
-    "target",
-    "service",
-    "result",
+    *("key", "rule", "source", "scope_target", "scope_service", "episode"),
+    *("evidence", "record", "time", "target", "service", "result"),
 ]
 
 

@@ -7,6 +7,9 @@ get most of what they ask for.  Counted are *distinct* paths that only ever answ
 
 from __future__ import annotations
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportReturnType=false, reportCallIssue=false, reportIndexIssue=false, reportOptionalOperand=false
+# (what an Ibis column can do depends on its table, which is known at run time only)
 from collections.abc import Sequence
 from dataclasses import dataclass
 

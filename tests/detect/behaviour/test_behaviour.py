@@ -156,6 +156,15 @@ def test_a_single_unanswered_connection_from_outside_is_a_probe(connection):
     )
 
 
+def test_a_ping_from_outside_is_a_probe_and_an_error_message_is_not(connection):
+    icmp = {"connection_info_protocol_name": "icmp", "src_endpoint_port": None, "unmapped_conn_state": "OTH"}
+    ping = flow(0, OUTSIDE, SERVER, 0, **icmp, traffic_packets_in=3)
+    unreachable = flow(0, "203.0.113.10", SERVER, 0, **icmp, traffic_packets_in=0)
+    assert [(row["rule"], row["source"]["value"]) for row in run(connection, flows=[ping, unreachable])] == [
+        ("unasked_probe", OUTSIDE)
+    ]
+
+
 def test_the_labs_own_scanner_is_named_as_inside(connection):
     flows = [flow(i, "10.0.9.9", f"10.0.1.{i}", 445, **FAILED) for i in range(60)]
     [scan] = run(connection, flows=flows)
