@@ -25,7 +25,7 @@ from casemate.engine.state import Blob, LiveState
 from casemate.engine.store import FOLDERS, MANIFEST_BYTES, Stage, Store
 from casemate.errors import BadInput, CannotFinish, CaseDamaged, CaseLocked
 from casemate.evidence.blobs import source_of
-from casemate.evidence.custody import CustodyLog, intact_lines
+from casemate.evidence.custody import CustodyLog, TornTail, intact_lines, read_log
 from casemate.evidence.readers.base import Source
 from casemate.settings import Settings, format_settings, read_settings
 
@@ -70,7 +70,7 @@ class Case:
             path.mkdir(parents=True, exist_ok=True)
             expected = {SETTINGS, CUSTODY, MANIFEST, LOCK, *FOLDERS, SETTINGS + ".new"}
             found = {entry.name for entry in path.iterdir()}
-            if CUSTODY in found and (path / CUSTODY).stat().st_size:
+            if CUSTODY in found and any(not isinstance(item, TornTail) for item in read_log(path / CUSTODY)):
                 raise BadInput("there is a case already", where=str(path))
             if found - expected:
                 raise BadInput("the folder is not empty", where=str(path), hint="give a new folder for the case")
@@ -81,10 +81,11 @@ class Case:
                 for name in FOLDERS:
                     (path / name).mkdir(exist_ok=True)
                     check_folder(path / name)
-                replace_file(path / SETTINGS, format_settings(settings).encode())
             log = CustodyLog(path / CUSTODY, clock)
             if list(log.replay()):
                 raise BadInput("there is a case already", where=str(path))
+            with disk_errors(path):
+                replace_file(path / SETTINGS, format_settings(settings).encode())
             log.write("case", {"version": CASE_VERSION, "name": settings.name, "casemate": __version__})
             store = Store(path, LiveState(), log)
             store.clean()

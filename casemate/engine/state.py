@@ -56,6 +56,9 @@ class LiveState:
     parts: dict[str, Part] = field(default_factory=dict)
     blobs: dict[str, Blob] = field(default_factory=dict)
     schemas: dict[str, pa.Schema] = field(default_factory=dict)
+    superseded: dict[str, Part] = field(default_factory=dict)
+    """Parts that the last commit removed.  Their files stay until the next commit, so that the case
+    is whole again if the last line turns out to be torn and is cut."""
     tables: dict[str, str] = field(default_factory=dict)
     """Schema id of the newest part each table ever had."""
 
@@ -73,9 +76,11 @@ class LiveState:
     def _apply(self, commit: Mapping[str, Any]) -> None:
         for name, columns in commit["schemas"].items():
             self.schemas[name] = schema_from_json(columns)
+        self.superseded = {}
         for path in commit["removed"]:
-            if self.parts.pop(path, None) is None:
+            if path not in self.parts:
                 raise CaseDamaged("a commit removes a part that is not live", where=repr(path))
+            self.superseded[path] = self.parts.pop(path)
         for entry in commit["added"]:
             part = _part(entry, self.schemas)
             if part.path in self.parts:

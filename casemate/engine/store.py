@@ -141,8 +141,8 @@ class Store:
 
         Args:
             stage: what to add; it cannot be used afterwards.
-            remove: live parts that these replace.  Their files are deleted; whoever has one open
-                keeps it until closing it.
+            remove: live parts that these replace.  Their files are deleted with the next commit;
+                whoever has one open keeps it until closing it.
             facts: JSON values that say what this commit is (evidence, phase, rule set, settings).
 
         Returns:
@@ -159,10 +159,11 @@ class Store:
         line = self._ledger.prepare(commit)
         with uninterrupted():
             self._make_true(stage, moves, line)
+            outlived = list(self.state.superseded)
             self.state.apply(commit)
             with disk_errors(self.root):
-                for part in remove:
-                    (self.root / part.path).unlink(missing_ok=True)
+                for path in outlived:
+                    (self.root / path).unlink(missing_ok=True)
             self.write_manifest()
         self.discard(stage)  # last: the intent in it explains to `verify` whatever is not tidied up yet
         return parts
@@ -246,7 +247,9 @@ class Store:
         Returns:
             Paths of the deleted parts and blobs, relative to the case folder, sorted.
         """
-        named = set(self.state.parts) | {blob.path for blob in self.state.blobs.values() if blob.path}
+        named = {*self.state.parts, *self.state.superseded} | {
+            blob.path for blob in self.state.blobs.values() if blob.path
+        }
         deleted = []
         with disk_errors(self.root):
             for entry in (self.root / "staging").iterdir():

@@ -77,7 +77,6 @@ class _Log:
     last: bytes = b""  # hash of the last commit
     lines: int = 0
     head: str = ""
-    removed: set[str] = field(default_factory=set)  # by the last commit
     problems: list[Problem] = field(default_factory=list)
     torn: TornTail | None = None
 
@@ -125,7 +124,8 @@ def _verify(root: Path, progress: Progress | None) -> Verification:
     total = sum(part.bytes for part in live.parts.values())
     total += sum(blob.bytes + blob.stored_bytes for blob in live.blobs.values())
     meter = _Meter(total, progress)
-    for part in live.parts.values():
+    kept_for_now = (part for part in live.superseded.values() if os.path.lexists(root / part.path))
+    for part in (*live.parts.values(), *kept_for_now):
         _check_file(root, part.path, part.bytes, part.sha256, meter, report)
     _check_blobs(root, live, meter, report)
     return Verification(
@@ -162,13 +162,13 @@ def _fold(log: _Log, line: CustodyLine) -> None:
         return
     log.before.parts, log.before.tables = dict(log.state.parts), dict(log.state.tables)
     log.before.schemas, log.before.commits = dict(log.state.schemas), log.state.commits
+    log.before.superseded = log.state.superseded
     try:
         log.state.apply(line.facts)
     except CasemateError as error:
         log.problems.append(Problem(f"custody.jsonl line {line.sequence}", str(error)))
         return
     log.last = line.hash.encode()
-    log.removed = set(line.facts["removed"])
 
 
 def _intents(root: Path) -> Iterator[bytes]:
@@ -218,17 +218,18 @@ def _check_manifest(root: Path, log: _Log, intents: list[bytes], report: _Report
 
 def _check_names(root: Path, log: _Log, intents: list[bytes], report: _Report) -> None:
     """Find files that nobody names."""
-    named = {*log.state.parts, *(blob.path for blob in log.state.blobs.values() if blob.path)}
-    left = set(log.removed) if _was_interrupted(log, intents) else set()
+    named = {*log.state.parts, *log.state.superseded, *(blob.path for blob in log.state.blobs.values() if blob.path)}
+    left = set(log.before.superseded) if _was_interrupted(log, intents) else set()
     for line in intents:
         left |= _named_by(line)
     folders = {"evidence", "tables", *(f"tables/{table}" for table in log.state.tables)}
     folders |= {path.rpartition("/")[0] for path in left}
     for relative, mode in _walk(root, ""):
-        if relative in named or relative in UNCHECKED_FILES or relative in ("custody.jsonl", "manifest"):
-            if stat.S_ISREG(mode) or relative in named:
-                continue  # of a named file, the kind is checked where it is read
-            report.problems.append(Problem(relative, "is not a regular file"))
+        if relative in named or relative in ("custody.jsonl", "manifest"):
+            continue  # their kind is checked where they are read
+        if relative in UNCHECKED_FILES:
+            if not stat.S_ISREG(mode):
+                report.problems.append(Problem(relative, "is not a regular file"))
         elif stat.S_ISDIR(mode) and (relative in folders or relative in UNCHECKED_FOLDERS):
             continue
         elif relative in left and stat.S_ISREG(mode):
@@ -304,29 +305,28 @@ def _check_blob(root: Path, blob: Blob, digest: Any, meter: _Meter, report: _Rep
     """Check one piece of evidence; the digest of its whole content, None if that cannot be told."""
     stream: BinaryIO
     where = blob.path or f"evidence {blob.evidence[:16]} left in place at {blob.reference}"
+    sound = True
     try:
         if blob.path is None:
             stream = FileSource(Path(str(blob.reference)), blob.size).open()
         else:
             sound = _check_file(root, blob.path, blob.stored_bytes, str(blob.sha256), meter, report)
             stream = open_blob(inside(root, blob.path))
-            if not sound and digest is None:
-                return None
     except (OSError, CasemateError) as error:
         what = error.what if isinstance(error, CasemateError) else f"cannot be read: {error}"
-        problem = Problem(where, what)
-        if not any(known.where == where for known in report.problems):
-            report.problems.append(problem)
+        _say_once(where, what, sound, report)
         return None
-    if digest is None:
+    if digest is None and sound:
         stream.close()
         report.notes.append(f"{where}: its content was not checked, because the evidence it continues is damaged")
         return None
     try:
         with stream:
-            length, digest = _hash(stream, digest, where, meter)
+            length, digest = _hash(stream, digest or hashlib.sha256(), where, meter)
     except CasemateError as error:
-        report.problems.append(Problem(where, error.what))
+        _say_once(where, error.what, sound, report)
+        return None
+    if not sound:
         return None
     wanted = blob.size if blob.reference else blob.bytes
     if length != wanted:
@@ -336,3 +336,11 @@ def _check_blob(root: Path, blob: Blob, digest: Any, meter: _Meter, report: _Rep
         report.problems.append(Problem(where, "its content is not the evidence of this name"))
         return None
     return digest
+
+
+def _say_once(where: str, what: str, first: bool, report: _Report) -> None:
+    """A problem, or only a note that tells more about a file whose bytes were already said to be wrong."""
+    if first:
+        report.problems.append(Problem(where, what))
+    else:
+        report.notes.append(f"{where}: {what}")

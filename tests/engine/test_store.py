@@ -117,6 +117,9 @@ def test_a_commit_replaces_parts_and_an_open_one_stays_readable(store: Store) ->
     stage.write("events", EVENTS, [rows(10, 4)])
     store.commit(stage, remove=old)
     assert read(store, "events").column("record").to_pylist() == [10, 11, 12, 13]
+    assert (store.root / old[0].path).exists()  # until the next commit, lest the last line be torn
+    assert store.clean() == []
+    store.commit()
     assert not (store.root / old[0].path).exists()
     assert reader.read().num_rows == 3
 
