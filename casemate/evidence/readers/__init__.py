@@ -17,6 +17,9 @@ from casemate.evidence.readers.suricata import SURICATA
 from casemate.evidence.readers.syslog import SYSLOG_READER
 from casemate.evidence.readers.sysmon_linux import SYSMON_LINUX_READER
 from casemate.evidence.readers.text import LINES_READER
+from casemate.evidence.readers.web_access import WEB_ACCESS_TEXT
+from casemate.evidence.readers.web_access_json import WEB_ACCESS_JSON
+from casemate.evidence.readers.web_error import WEB_ERROR_TEXT
 from casemate.evidence.readers.windows_json import WINDOWS_JSON, WINDOWS_JSON_DOCUMENTS
 from casemate.evidence.readers.zeek import ZEEK_TSV
 from casemate.evidence.readers.zeek_json import ZEEK_JSON
@@ -40,5 +43,8 @@ READERS: tuple[ReaderSpec, ...] = (
     SURICATA,
     JSON_LINES,
     JSON_DOCUMENTS,
+    WEB_ACCESS_TEXT,
+    WEB_ERROR_TEXT,
+    WEB_ACCESS_JSON,
     LINES_READER,  # the fallback for unknown text, always last
 )
