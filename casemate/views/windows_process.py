@@ -1,0 +1,77 @@
+"""Windows processes -> OCSF ``process_activity``: Security 4688, 4689; Sysmon 1, 5."""
+
+from __future__ import annotations
+
+import ibis
+
+from casemate.schema.ocsf import PROCESS_ACTIVITY
+from casemate.views.base import View, known, union
+from casemate.views.windows_text import (
+    account,
+    account_domain,
+    any_integer,
+    base_name,
+    from_security,
+    from_sysmon,
+    origin,
+)
+
+
+def process_activity(table: ibis.Table) -> ibis.Table:
+    """Starts (``Launch``) and ends (``Terminate``) of processes."""
+    return union([_created(table), _exited(table), _sysmon(table)], PROCESS_ACTIVITY)
+
+
+def _created(table: ibis.Table) -> ibis.Table:
+    rows = from_security(table, "4688")
+    # 4688 names a target user only where the process runs as somebody else
+    other = known(rows.TargetUserName)
+    return rows.select(
+        **origin(rows, "windows"),
+        activity_name=ibis.literal("Launch"),
+        status=ibis.literal("Success"),
+        process_pid=any_integer(rows.NewProcessId),
+        process_name=base_name(rows.NewProcessName),
+        process_file_path=known(rows.NewProcessName),
+        process_cmd_line=known(rows.CommandLine),
+        process_parent_process_pid=any_integer(rows.ProcessId),
+        process_parent_process_file_path=known(rows.ParentProcessName),
+        actor_user_name=other.coalesce(known(rows.SubjectUserName)),
+        actor_user_domain=ibis.ifelse(other.notnull(), known(rows.TargetDomainName), known(rows.SubjectDomainName)),
+    )
+
+
+def _exited(table: ibis.Table) -> ibis.Table:
+    rows = from_security(table, "4689")
+    return rows.select(
+        **origin(rows, "windows"),
+        activity_name=ibis.literal("Terminate"),
+        status=ibis.literal("Success"),
+        process_pid=any_integer(rows.ProcessId),
+        process_name=base_name(rows.ProcessName),
+        process_file_path=known(rows.ProcessName),
+        actor_user_name=known(rows.SubjectUserName),
+        actor_user_domain=known(rows.SubjectDomainName),
+    )
+
+
+def _sysmon(table: ibis.Table) -> ibis.Table:
+    rows = from_sysmon(table, "1", "5")
+    return rows.select(
+        **origin(rows, "sysmon"),
+        activity_name=ibis.ifelse(rows.EventID == "1", "Launch", "Terminate"),
+        status=ibis.literal("Success"),
+        process_pid=any_integer(rows.ProcessId),
+        process_uid=known(rows.ProcessGuid),
+        process_name=base_name(rows.Image),
+        process_file_path=known(rows.Image),
+        process_cmd_line=known(rows.CommandLine),
+        process_parent_process_pid=any_integer(rows.ParentProcessId),
+        process_parent_process_file_path=known(rows.ParentImage),
+        process_parent_process_cmd_line=known(rows.ParentCommandLine),
+        actor_user_name=account(rows.User),
+        actor_user_domain=account_domain(rows.User),
+    )
+
+
+VIEWS: tuple[View, ...] = (View("windows_event", PROCESS_ACTIVITY, process_activity),)
