@@ -308,7 +308,7 @@ def test_a_stop_before_any_single_step_of_a_commit_loses_nothing(tmp_path: Path)
         stage.add_blob(kept(write_blob(path, io.BytesIO(content(2)))), path)
         case.commit(stage, remove=case.live_parts("others"))
 
-    expected, stops = None, 0
+    expected, stops, status = None, 0, -1
     for calls in range(200):
         root = tmp_path / f"case{calls}"
         shutil.copytree(template, root)

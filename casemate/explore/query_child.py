@@ -60,6 +60,9 @@ def main(spec: Mapping[str, Any]) -> None:
 
 
 def _answer(spec: Mapping[str, Any]) -> None:
+    output = os.dup(1)
+    # Whatever a library prints (DuckDB draws a progress bar) must not get between the rows.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     folders = [*SYSTEM_FOLDERS, sys.prefix, sys.base_prefix, *filter(None, spec["sys_path"])]
     parts = [path for table in spec["tables"] for group in table["groups"] for path in group["paths"]]
     limit_resources(
@@ -69,7 +72,7 @@ def _answer(spec: Mapping[str, Any]) -> None:
     read_only([*folders, *sorted({str(Path(path).parent) for path in parts})])
     connection = _connect(spec, parts)
     reader = _run(connection, _only_select(connection, spec["sql"]), spec)
-    with os.fdopen(os.dup(1), "wb") as pipe, pa.ipc.new_stream(pipe, reader.schema) as writer:
+    with os.fdopen(output, "wb") as pipe, pa.ipc.new_stream(pipe, reader.schema) as writer:
         pipe.flush()
         for batch in reader:
             writer.write_batch(batch)
@@ -92,6 +95,7 @@ def _connect(spec: Mapping[str, Any], parts: Iterable[str]) -> duckdb.DuckDBPyCo
     )
     allowed = ", ".join(_literal(path) for path in parts)
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")
     connection.execute(f"SET allowed_paths = [{allowed}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
