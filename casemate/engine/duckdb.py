@@ -11,7 +11,7 @@ import ibis
 import pyarrow as pa
 from ibis.expr.schema import Schema
 
-from casemate.engine.batches import in_utc, stored_batches
+from casemate.engine.batches import BATCH_ROWS, in_utc, stored_batches
 from casemate.engine.protocol import KernelSpec, Result, StoredTables, Task
 
 
@@ -29,6 +29,7 @@ class DuckDBEngine:
     def __init__(self, *, workers: int = 1, memory_bytes: int = 1 << 30, spill: Path | None = None) -> None:
         self._workers = workers
         self._stored = StoredTables()
+        self._held = 0
         self._connection = ibis.duckdb.connect()
         raw = self._connection.con
         raw.execute("SET TimeZone = 'UTC'")
@@ -72,8 +73,23 @@ class DuckDBEngine:
                 yield result
 
     def batches(self, expr: ibis.Table) -> pa.RecordBatchReader:
-        """Execute an expression and stream its rows."""
-        return self._connection.to_pyarrow_batches(expr, chunk_size=65_536)
+        """Execute an expression and stream its rows; read them to the end before asking anything else."""
+        # Ibis 12's own to_pyarrow_batches calls a method that DuckDB 2 no longer has
+        self._connection._run_pre_execute_hooks(expr)
+        reader = self._connection.con.sql(self._connection.compile(expr)).to_arrow_reader(BATCH_ROWS)
+        # DuckDB sums integers to wider types than the expression says
+        schema = in_utc(expr.schema().to_pyarrow().empty_table()).schema
+
+        def rows() -> Iterator[pa.RecordBatch]:
+            for batch in reader:
+                yield batch.cast(schema)
+
+        return pa.RecordBatchReader.from_batches(schema, rows())
+
+    def hold(self, expr: ibis.Table) -> ibis.Table:
+        """Execute an expression once; its rows as a table that lives as long as this engine."""
+        self._held += 1
+        return self._connection.create_table(f"casemate_held_{self._held}", expr, temp=True)
 
     def collect(self, expr: ibis.Table) -> pa.Table:
         """Execute an expression and return its rows."""

@@ -90,6 +90,10 @@ class Engine(Protocol):
         """Execute an Ibis expression and stream its rows."""
         ...
 
+    def hold(self, expr: ibis.Table) -> ibis.Table:
+        """Execute an expression once; its rows as a table that lives as long as this engine."""
+        ...
+
     def collect(self, expr: ibis.Table) -> pa.Table:
         """Execute an Ibis expression and return its rows; times are UTC microseconds."""
         ...

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import ibis
 import pyarrow as pa
 
-from casemate.engine.duckdb import empty_table
 from casemate.engine.batches import BATCH_ROWS, as_dictionaries, in_utc, with_schema
+from casemate.engine.duckdb import empty_table
 from casemate.engine.protocol import KernelSpec, Result, StoredTables, Task
 from casemate.errors import MissingExtra
 
@@ -99,6 +99,10 @@ class SparkEngine:
         """Execute an expression and stream its rows."""
         table = self.collect(expr)
         return pa.RecordBatchReader.from_batches(table.schema, table.to_batches(BATCH_ROWS))
+
+    def hold(self, expr: ibis.Table) -> ibis.Table:
+        """Execute an expression once; its rows as a table that lives as long as this engine."""
+        return expr.cache()
 
     def collect(self, expr: ibis.Table) -> pa.Table:
         """Execute an expression and return its rows."""

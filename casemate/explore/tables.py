@@ -20,7 +20,7 @@ DERIVED: dict[str, pa.Schema] = {
     "attempts": attempts.ATTEMPTS,
     "attempt_findings": attempts.ATTEMPT_FINDINGS,
     "rules": rules.RULES,
-    "rule_matches": rules.RULE_MATCHES,
+    "suppressed": rules.SUPPRESSED,
     "matched": rules.MATCHED,
 }
 """Tables every case answers for, with or without rows."""

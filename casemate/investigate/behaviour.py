@@ -39,7 +39,7 @@ def detect_behaviour(case: Case, engine: Engine) -> BehaviourRun:
         return BehaviourRun(_rows(before.parts, "findings"), own.statement)
     stage = case.stage()
     count = 0
-    for found in run_all(ocsf, own, engine.batches):
+    for found in run_all(ocsf, own, engine.batches, engine.hold):
         if found.findings.num_rows:
             count += found.findings.num_rows
             stage.write("findings", FINDINGS, found.findings.to_batches())

@@ -1,4 +1,4 @@
-"""Rules of the last run: which ran, which did not and why; and the matches that feed correlations."""
+"""Rules of the last run: which ran, which did not and why; and the matches that filters took out."""
 
 from __future__ import annotations
 
@@ -27,16 +27,15 @@ RULES = pa.schema(
 )
 """One row per rule of the rule set in use; ``reason`` is null for a rule that ran on all it asks for."""
 
-RULE_MATCHES = pa.schema(
+SUPPRESSED = pa.schema(
     [
-        pa.field("rule", pa.string(), nullable=False),
+        pa.field("rule_id", pa.string(), nullable=False),
         pa.field("evidence", pa.string(), nullable=False),
         pa.field("record", pa.int64(), nullable=False),
         pa.field("time", UTC_MICROSECONDS),
-        pa.field("fields", pa.string(), nullable=False),
     ]
 )
-"""Matches of rules that correlations refer to; ``fields`` is a JSON object of the event fields they need."""
+"""Matches that a filter took out of a rule: no findings, but counted and listed."""
 
 MATCHED = pa.schema(
     [pa.field("evidence", pa.string(), nullable=False), pa.field("rule_set", pa.string(), nullable=False)]

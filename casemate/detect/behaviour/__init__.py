@@ -15,7 +15,7 @@ from casemate.detect.behaviour.guessing import RULES as GUESSING_RULES
 from casemate.detect.behaviour.guessing import GuessingSettings, guessing
 from casemate.detect.behaviour.networks import OwnNetworks, own_networks, public_responders
 from casemate.detect.behaviour.rules import BehaviourRule, Statements
-from casemate.detect.behaviour.run import Batches, Found, found
+from casemate.detect.behaviour.run import Batches, Found, Hold, found
 from casemate.detect.behaviour.scans import RULES as SCAN_RULES
 from casemate.detect.behaviour.scans import ScanSettings, scans
 from casemate.detect.behaviour.web import RULES as WEB_RULES
@@ -57,14 +57,17 @@ def infer_own(given: Sequence[str], ocsf: Mapping[str, ibis.Table], batches: Bat
     return own_networks((), found_hosts.column("address").to_pylist())
 
 
-def run_all(ocsf: Mapping[str, ibis.Table], own: OwnNetworks, batches: Batches) -> Iterator[Found]:
+def run_all(
+    ocsf: Mapping[str, ibis.Table], own: OwnNetworks, batches: Batches, hold: Hold = lambda rows: rows.cache()
+) -> Iterator[Found]:
     """Run every analytic.
 
     Args:
         ocsf: OCSF tables by name (all those that :data:`ANALYTICS` read; empty ones where there is nothing).
         own: from :func:`infer_own`.
         batches: executes an expression, in batches, times as UTC.
+        hold: executes an expression once and keeps its rows.
     """
     for analytic in ANALYTICS:
         statements = analytic.build(*(ocsf[name] for name in analytic.reads), own.networks, analytic.settings)
-        yield found(analytic.name, analytic.rules, statements, analytic.settings, batches)
+        yield found(analytic.name, analytic.rules, statements, analytic.settings, batches, hold)

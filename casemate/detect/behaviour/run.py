@@ -24,6 +24,8 @@ from casemate.schema.findings import FINDING_RECORDS, FINDINGS
 
 Batches = Callable[[ibis.Table], pa.RecordBatchReader]
 """Executes an Ibis expression and gives its rows in batches; times are UTC."""
+Hold = Callable[[ibis.Table], ibis.Table]
+"""Executes an Ibis expression once and gives a table of its rows."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +43,22 @@ class Found:
 
 
 def found(
-    analytic: str, rules: tuple[BehaviourRule, ...], statements: Statements, settings: Any, batches: Batches
+    analytic: str,
+    rules: tuple[BehaviourRule, ...],
+    statements: Statements,
+    settings: Any,
+    batches: Batches,
+    hold: Hold = lambda rows: rows.cache(),
 ) -> Found:
     """Execute the statements of one analytic.
 
     Args:
         analytic: name; the detector of its findings is ``behaviour.<name>``.
         settings: the dataclass of thresholds, written into each why-tree.
+        hold: executes an expression once and keeps its rows (``Engine.hold``).
     """
     by_name = {rule.name: rule for rule in rules}
-    held = Statements(statements.rows.cache(), statements.summarise)
+    held = Statements(hold(statements.rows), statements.summarise)
     rows = batches(held.findings.order_by("key")).read_all().to_pylist()
     ordered = held.records.order_by(["key", "evidence", "record"])
     rule_of = {row["key"]: by_name[row["rule"]].rule_id for row in rows}

@@ -1,0 +1,51 @@
+"""Sigma correlations over a case: matches of their base rules in, findings out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from casemate.detect.sigma.cache import InstalledRules
+from casemate.detect.sigma.correlation import evaluate
+from casemate.detect.sigma.correlation_findings import findings
+from casemate.detect.sigma.correlation_rules import compile_correlations, needed_fields, silent_rules
+from casemate.detect.sigma.kernel import SigmaMatches, split_matches
+from casemate.detect.sigma.load import parse_rule_files
+from casemate.engine.protocol import Engine, StoredTables
+from casemate.explore.tables import native_filled
+from casemate.schema.findings import FINDINGS_WITH_RECORDS
+
+
+def detect_correlations(engine: Engine, installed: InstalledRules, stored: StoredTables) -> pa.Table:
+    """Findings of all correlations of a rule set, as ``FINDINGS_WITH_RECORDS``."""
+    if not installed.correlation_files:
+        return FINDINGS_WITH_RECORDS.empty_table()
+    wanted = set(installed.correlation_files)
+    rule_set = parse_rule_files([file for file in installed.files if file.path in wanted])
+    correlations, _ = compile_correlations([*rule_set.rules, *rule_set.correlations])
+    if not correlations:
+        return FINDINGS_WITH_RECORDS.empty_table()
+    needed = needed_fields(correlations)
+    matches = _matches(engine, installed, stored, needed)
+    evaluated, evidences = evaluate(correlations, matches)
+    return findings(evaluated, evidences, silent=silent_rules(correlations))
+
+
+def _matches(
+    engine: Engine, installed: InstalledRules, stored: StoredTables, needed: Mapping[str, tuple[str, ...]]
+) -> dict[str, pa.Table]:
+    """Per base rule its matches in all tables, with the fields correlations need."""
+    fields = tuple(sorted({name for names in needed.values() for name in names}))
+    found: dict[str, list[pa.Table]] = {}
+    for table in native_filled(stored):
+        if table not in installed.tables:
+            continue
+        kernel = SigmaMatches(str(installed.folder), table, tuple(sorted(needed)), fields)
+        columns = kernel.columns(stored[table].schema.names)
+        batches = list(engine.map_batches(table, kernel, kernel.schema(), columns=columns))
+        if batches:
+            rows = pa.Table.from_batches(batches, kernel.schema())
+            for rule, matches in split_matches(rows, fields).items():
+                found.setdefault(rule, []).append(matches)
+    return {rule: pa.concat_tables(tables) for rule, tables in found.items()}

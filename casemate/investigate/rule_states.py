@@ -1,0 +1,99 @@
+"""For every rule of the rule set: did it run on this case, and if not, why?"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from casemate.detect.sigma.cache import InstalledRules, open_matcher
+from casemate.detect.sigma.compiled import CompiledRule, CompiledSource, Refused
+from casemate.detect.sigma.filters import SUPPRESSED_SUFFIX
+from casemate.engine.protocol import Engine, StoredTables
+from casemate.explore.tables import native_filled
+
+
+def rule_states(engine: Engine, installed: InstalledRules, stored: StoredTables) -> list[dict[str, Any]]:
+    """Rows of :data:`casemate.schema.rules.RULES`, in order of the rule files."""
+    could_run = _rules_with_records(engine, installed, stored)
+    rules = installed.rules
+    partly = {refused.id: refused.reason for refused in rules.refused if refused.id is not None}
+    compiled = {rule.id for rule in rules.rules}
+    rows = [
+        _compiled_row(rule, number in could_run, partly.get(rule.id))
+        for number, rule in enumerate(rules.rules)
+        if not rule.id.endswith(SUPPRESSED_SUFFIX)
+    ]
+    rows += [_refused_row(refused, "no_reader") for refused in rules.unread if refused.id not in compiled]
+    for refused in rules.refused:
+        if refused.id is None:
+            rows.append(_refused_row(refused, "not_read"))
+        elif refused.id not in compiled:
+            rows.append(_refused_row(refused, "not_compiled"))
+    return sorted(rows, key=lambda row: (row["path"], row["rule_id"] or ""))
+
+
+def _compiled_row(rule: CompiledRule, ran: bool, partly: str | None) -> dict[str, Any]:
+    return {
+        "rule_id": rule.id,
+        "title": rule.title,
+        "path": rule.path,
+        "severity": rule.severity,
+        "log_source": rule.log_source,
+        "state": "ran" if ran else "no_records",
+        "reason": partly if ran else f"no record of {rule.log_source} in this case",
+    }
+
+
+def _refused_row(refused: Refused, state: str) -> dict[str, Any]:
+    return {
+        "rule_id": refused.id,
+        "title": refused.title,
+        "path": refused.path,
+        "severity": None,
+        "log_source": None,
+        "state": state,
+        "reason": refused.reason,
+    }
+
+
+def _rules_with_records(engine: Engine, installed: InstalledRules, stored: StoredTables) -> set[int]:
+    """Numbers of the rules for whose event source some table holds a record."""
+    found: set[int] = set()
+    for table in native_filled(stored):
+        if table not in installed.tables:
+            continue
+        matcher = open_matcher(installed.folder, table)
+        present = set(_occurring(engine, table, stored[table].schema.names, matcher.sources))
+        found.update(plan.rule for plan in matcher.plans if plan.source in present)
+    return found
+
+
+def _occurring(engine: Engine, table: str, names: Collection[str], sources: list[CompiledSource]) -> Iterator[int]:
+    """Numbers of the event sources that some record of the table belongs to."""
+    stored = {name.lower(): name for name in names}
+    tested = sorted({column.lower() for source in sources for column, _, _ in source.where if column.lower() in stored})
+    kinds: list[Mapping[str, str | None]] = [{}]
+    if tested:
+        columns = [stored[name] for name in tested]
+        rows = engine.collect(engine.read(table).select(*columns).distinct())
+        kinds = [
+            {
+                name: None if value is None else str(value).lower()
+                for name, value in zip(tested, row.values(), strict=True)
+            }
+            for row in rows.to_pylist()
+        ]
+    for number, source in enumerate(sources):
+        if any(_fits(source, kind) for kind in kinds):
+            yield number
+
+
+def _fits(source: CompiledSource, kind: Mapping[str, str | None]) -> bool:
+    """Whether records with these values belong to the source; columns kept in ``rest`` are not judged."""
+    for column, values, absent in source.where:
+        if column.lower() not in kind:
+            continue
+        value = kind[column.lower()]
+        if not (absent if value is None else value in values):
+            return False
+    return True
