@@ -240,6 +240,7 @@ def test_readers_see_whole_commits_while_a_writer_works(tmp_path: Path) -> None:
             tables = {table: sum(part.rows for part in case.live_parts(table)) for table in ("events", "others")}
             assert tables["events"] * 3 == tables["others"] * 500
             seen.add(tables["events"])
+        assert verify(root).problems == ()
     assert writer.returncode == 0
     assert verify(root).holds
     assert len(seen) > 1

@@ -224,7 +224,7 @@ def _check_names(root: Path, log: _Log, intents: list[bytes], report: _Report) -
         left |= _named_by(line)
     folders = {"evidence", "tables", *(f"tables/{table}" for table in log.state.tables)}
     folders |= {path.rpartition("/")[0] for path in left}
-    for relative, mode in _walk(root, ""):
+    for relative, mode in _walk(root, "", report):
         if relative in named or relative in ("custody.jsonl", "manifest"):
             continue  # their kind is checked where they are read
         if relative in UNCHECKED_FILES:
@@ -250,16 +250,23 @@ def _named_by(line: bytes) -> set[str]:
         return set()
 
 
-def _walk(root: Path, prefix: str) -> Iterator[tuple[str, int]]:
+def _walk(root: Path, prefix: str, report: _Report) -> Iterator[tuple[str, int]]:
     """Everything in the case with its mode, links not followed, unchecked folders not entered."""
-    with os.scandir(root / prefix if prefix else root) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
+    try:
+        with os.scandir(root / prefix if prefix else root) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        report.problems.append(Problem(prefix or ".", f"folder cannot be read: {error.strerror}"))
+        return
     for entry in found:
         relative = f"{prefix}/{entry.name}" if prefix else entry.name
-        mode = entry.stat(follow_symlinks=False).st_mode
+        try:
+            mode = entry.stat(follow_symlinks=False).st_mode
+        except FileNotFoundError:
+            continue  # a writer is at work
         yield relative, mode
         if stat.S_ISDIR(mode) and relative not in UNCHECKED_FOLDERS and relative.count("/") < 8:
-            yield from _walk(root, relative)
+            yield from _walk(root, relative, report)
 
 
 def _check_file(root: Path, path: str, size: int, sha256: str, meter: _Meter, report: _Report) -> bool:
