@@ -219,12 +219,15 @@ def _check_manifest(root: Path, log: _Log, intents: list[bytes], report: _Report
 def _check_names(root: Path, log: _Log, intents: list[bytes], report: _Report) -> None:
     """Find files that nobody names."""
     named = {*log.state.parts, *log.state.superseded, *(blob.path for blob in log.state.blobs.values() if blob.path)}
+    found = list(_walk(root, "", report))
+    # Again after the walk: a writer may have begun a commit since, whose files the walk has met.
+    intents = [*intents, *_intents(root)]
     left = set(log.before.superseded) if _was_interrupted(log, intents) else set()
     for line in intents:
         left |= _named_by(line)
     folders = {"evidence", "tables", *(f"tables/{table}" for table in log.state.tables)}
     folders |= {path.rpartition("/")[0] for path in left}
-    for relative, mode in _walk(root, "", report):
+    for relative, mode in found:
         if relative in named or relative in ("custody.jsonl", "manifest"):
             continue  # their kind is checked where they are read
         if relative in UNCHECKED_FILES:
