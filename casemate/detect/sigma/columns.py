@@ -8,7 +8,6 @@ begins with ``=`` is a derived value (:mod:`.derived`).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import hyperscan
 import numpy as np
@@ -23,17 +22,45 @@ Codes = npt.NDArray[np.int32]
 REST = "rest"
 
 
-@dataclass(frozen=True)
 class Column:
-    """Distinct values and, for each row, the place of its value among them; ``len(values)`` is null."""
+    """Distinct values and, for each row, the place of its value among them.
 
-    codes: Codes
-    values: list[str | None]
+    Args:
+        codes: place per row; :attr:`count` where the row has no value.
+        dictionary: the distinct values, an Arrow text array without nulls.
+    """
+
+    __slots__ = ("_values", "codes", "count", "dictionary")
+
+    def __init__(self, codes: Codes, dictionary: pa.Array) -> None:
+        self.codes = codes
+        self.dictionary = dictionary
+        self.count = len(dictionary)
+        self._values: list[str] | None = None
+
+    @property
+    def values(self) -> list[str]:
+        """The distinct values."""
+        if self._values is None:
+            self._values = self.dictionary.to_pylist()
+        return self._values
 
     def text(self, row: int) -> str | None:
         """The value of one row."""
-        code = self.codes[row]
-        return self.values[code] if code < len(self.values) else None
+        code = int(self.codes[row])
+        return self.value(code) if code < self.count else None
+
+    def value(self, code: int) -> str:
+        """One distinct value."""
+        return self._values[code] if self._values is not None else self.dictionary[code].as_py()
+
+    def used(self, rows: list[npt.NDArray[np.int64]]) -> list[int]:
+        """Places of the values that stand in some rows, ascending."""
+        used = np.zeros(self.count + 1, np.bool_)
+        for some in rows:
+            used[self.codes[some]] = True
+        used[self.count] = False
+        return np.flatnonzero(used).tolist()
 
 
 class RestKeys:
@@ -113,9 +140,9 @@ class Columns:
         parts = [self.get(column.lower()) for column in derived.columns]
         if all(part is None for part in parts):
             return None
-        empty = Column(np.zeros(self.rows, np.int32), [])
+        empty = Column(np.zeros(self.rows, np.int32), pa.array([], pa.string()))
         filled = [empty if part is None else part for part in parts]
-        combined = combine([(part.codes, len(part.values) + 1) for part in filled])
+        combined = combine([(part.codes, part.count + 1) for part in filled])
         _, first, inverse = np.unique(combined, return_index=True, return_inverse=True)
         values: dict[str, int] = {}
         code_of = np.empty(len(first), np.int32)
@@ -123,7 +150,7 @@ class Columns:
             value = derived.value(*(part.text(row) for part in filled))
             code_of[place] = -1 if value is None else values.setdefault(value, len(values))
         code_of[code_of < 0] = len(values)
-        return Column(code_of[inverse.reshape(-1)], list(values))
+        return Column(code_of[inverse.reshape(-1)], pa.array(list(values), pa.string()))
 
 
 def combine(parts: list[tuple[Codes, int]]) -> npt.NDArray[np.int64]:
@@ -160,11 +187,12 @@ def read_column(array: pa.Array) -> Column | None:
         used, codes = np.unique(codes, return_inverse=True)
         codes = codes.reshape(-1).astype(np.int32)
         dictionary = dictionary.take(pa.array(used[used < len(dictionary)]))
-    values = dictionary.to_pylist()
-    if None in values:  # a dictionary may hold null itself
-        moved = np.array([len(values) if value is None else place for place, value in enumerate(values)], np.int32)
-        codes = np.append(moved, np.int32(len(values)))[codes]
-    return Column(codes, values)
+    if dictionary.null_count:  # a dictionary may hold null itself
+        there = dictionary.is_valid().to_numpy(zero_copy_only=False)
+        moved = np.where(there, np.cumsum(there) - 1, np.count_nonzero(there)).astype(np.int32)
+        codes = np.append(moved, np.int32(np.count_nonzero(there)))[codes]
+        dictionary = dictionary.drop_null()
+    return Column(codes, dictionary)
 
 
 def _columns_of_rest(rest: Column, wanted: frozenset[str], keys: RestKeys) -> dict[str, Column]:
@@ -172,7 +200,7 @@ def _columns_of_rest(rest: Column, wanted: frozenset[str], keys: RestKeys) -> di
     values: dict[str, dict[str, int]] = {}
     codes: dict[str, Codes] = {}
     for place, text in enumerate(rest.values):
-        if text is None or not keys.may_hold(text):
+        if not keys.may_hold(text):
             continue
         try:
             fields = orjson.loads(text)
@@ -185,7 +213,7 @@ def _columns_of_rest(rest: Column, wanted: frozenset[str], keys: RestKeys) -> di
             if name not in wanted or value is None:
                 continue
             if name not in codes:
-                codes[name] = np.full(len(rest.values) + 1, -1, np.int32)
+                codes[name] = np.full(rest.count + 1, -1, np.int32)
                 values[name] = {}
             if codes[name][place] < 0:
                 value = value if isinstance(value, str) else orjson.dumps(value).decode()
@@ -193,5 +221,5 @@ def _columns_of_rest(rest: Column, wanted: frozenset[str], keys: RestKeys) -> di
     found: dict[str, Column] = {}
     for name, code_of in codes.items():
         code_of[code_of < 0] = len(values[name])
-        found[name] = Column(code_of[rest.codes], list(values[name]))
+        found[name] = Column(code_of[rest.codes], pa.array(list(values[name]), pa.string()))
     return found

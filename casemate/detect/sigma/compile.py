@@ -372,9 +372,7 @@ def _text_atom(parts: list[Any], *, cased: bool, keyword: bool) -> Atom:
     if merged == [MANY]:
         return ["any"]
     if all(isinstance(part, str) for part in merged):
-        return ["cased" if cased else "text", "".join(merged) if cased else "".join(merged).lower()]
-    if not cased:
-        merged = [part.lower() if isinstance(part, str) else part for part in merged]
+        return ["cased" if cased else "text", "".join(merged)]
     return ["likecased" if cased else "like", merged]
 
 

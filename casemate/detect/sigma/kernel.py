@@ -149,8 +149,8 @@ def _texts(columns: Columns, name: str, rows: np.ndarray) -> pa.Array:
     column = columns.get(name)
     if column is None:
         return pa.nulls(len(rows), pa.string())
-    values = pa.array([*column.values, None], pa.string())
-    return values.take(pa.array(column.codes[rows]))
+    codes = column.codes[rows]
+    return column.dictionary.cast(pa.string()).take(pa.array(codes, mask=codes == column.count))
 
 
 def _rows_by_plan(matcher: TableMatcher, found: BatchMatches) -> list[tuple[int, np.ndarray]]:
@@ -267,7 +267,7 @@ def _endpoints(
 ) -> tuple[list[Endpoints], np.ndarray]:
     """The distinct endpoints of some rows, and for each row which are its."""
     parts = [columns.get(name.lower()) for name in names]
-    present = [(part.codes[rows], len(part.values) + 1) for part in parts if part is not None]
+    present = [(part.codes[rows], part.count + 1) for part in parts if part is not None]
     if not present:
         return [find(*[None] * len(names))], np.zeros(len(rows), np.int64)
     _, first, inverse = np.unique(combine(present), return_index=True, return_inverse=True)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
-from casemate.detect.sigma.atoms import Atom, ColumnMatcher
+from casemate.detect.sigma.atoms import Atom, ColumnMatcher, compile_patterns
 from casemate.detect.sigma.columns import REST, Column, Columns
 
 Rows = npt.NDArray[np.int64]
@@ -60,7 +60,7 @@ class KeywordHits:
             code = int(column.codes[row])
             for atom in held.get(code, ()):
                 if atom in atoms:
-                    found.append((name, atom, column.values[code] or ""))
+                    found.append((name, atom, column.value(code)))
         if self.rest is not None:
             column, keys = self.rest
             for name, (value, held_atoms) in keys.get(int(column.codes[row]), {}).items():
@@ -76,26 +76,26 @@ class KeywordMatcher:
         pieces = [_longest_piece(atom) for atom in atoms.values()]
         self._database: hyperscan.Database | None = None
         if all(piece is not None for piece in pieces):
-            unique = sorted({piece.lower() for piece in pieces if piece is not None})
-            flags = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_SINGLEMATCH
-            self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-            self._database.compile(
-                expressions=[b"".join(b"\\x%02x" % byte for byte in piece.encode()) for piece in unique],
-                ids=list(range(len(unique))),
-                flags=[flags] * len(unique),
+            unique = sorted({piece.lower().encode() for piece in pieces if piece is not None}) + list(LOWERED_TO_ASCII)
+            self._database = compile_patterns(
+                [b"".join(b"\\x%02x" % byte for byte in piece) for piece in unique],
+                list(range(len(unique))),
+                [hyperscan.HS_FLAG_CASELESS] * len(unique),
             )
 
     def ask(self, columns: Columns, rows: Rows) -> KeywordHits:
         """Ask all fields of `rows`."""
         hits = KeywordHits(columns.rows)
         for name in columns.names():
-            if not self._may_hold(columns.array(name)):
+            if not self._occurs(columns.array(name)):
                 continue
             column = columns.get(name)
             if column is not None:
                 held = {
-                    code: found for code in _used(column, rows) if (found := self.matcher.hits(column.values[code]))
-                }  # type: ignore[arg-type]
+                    code: found
+                    for code in self._candidates(column, rows)
+                    if (found := self.matcher.hits(column.value(code)))
+                }
                 if held:
                     hits.columns[name] = (column, held)
                     _mark(hits, column, held)
@@ -104,12 +104,12 @@ class KeywordMatcher:
 
     def _ask_rest(self, columns: Columns, rows: Rows, hits: KeywordHits) -> None:
         column = columns.rest()
-        if column is None or not self._may_hold_texts(column.values):
+        if column is None:
             return
         held: dict[int, dict[str, tuple[str, tuple[int, ...]]]] = {}
-        for code in _used(column, rows):
+        for code in self._candidates(column, rows):
             try:
-                fields = orjson.loads(column.values[code] or "")
+                fields = orjson.loads(column.value(code))
             except orjson.JSONDecodeError:
                 continue
             for key, value in fields.items() if isinstance(fields, dict) else ():
@@ -122,48 +122,40 @@ class KeywordMatcher:
             atoms = {code: tuple({atom for _, found in keys.values() for atom in found}) for code, keys in held.items()}
             _mark(hits, column, atoms)
 
-    def _may_hold(self, array: pa.Array) -> bool:
-        if self._database is None or array.null_count == len(array):
-            return array.null_count < len(array)
+    def _occurs(self, array: pa.Array) -> bool:
+        """False only if no value of the array can fit."""
+        if array.null_count == len(array):
+            return False
+        if self._database is None:
+            return True
         values = array.dictionary if pa.types.is_dictionary(array.type) else array
-        return self._found_in(_bytes_of(values))
-
-    def _may_hold_texts(self, values: list[str | None]) -> bool:
-        return self._database is None or self._found_in(
-            "\n".join(value or "" for value in values).encode("utf-8", "replace")
-        )
-
-    def _found_in(self, data: bytes | memoryview) -> bool:
-        assert self._database is not None
-        found: list[int] = []
-
-        def hit(number: int, *_: object) -> bool:
-            found.append(number)
-            return True  # one is enough
-
+        _, data = _characters(values)
         try:
-            self._database.scan(data, match_event_handler=hit)
+            self._database.scan(data, match_event_handler=lambda *_: True)  # one is enough
         except hyperscan.ScanTerminated:
             return True
-        text = bytes(data)
-        return bool(found) or any(letter in text for letter in LOWERED_TO_ASCII)
+        return False
+
+    def _candidates(self, column: Column, rows: Rows) -> list[int]:
+        """Codes of the values in `rows` that may fit."""
+        used = column.used([rows])
+        if self._database is None:
+            return used
+        bounds, data = _characters(column.dictionary)
+        ends: set[int] = set()
+        self._database.scan(data, match_event_handler=lambda _number, _start, end, *_: ends.add(end))
+        found = np.searchsorted(bounds - bounds[0], np.fromiter(ends, np.int64, len(ends)), side="left") - 1
+        return sorted(set(found.tolist()).intersection(used))
 
 
-def _bytes_of(values: pa.Array) -> bytes:
-    """The characters of all values of a text array, one after the other."""
-    offsets, data = values.buffers()[1:3]
-    if data is None or offsets is None:
-        return b""
+def _characters(values: pa.Array) -> tuple[npt.NDArray[np.integer], memoryview | bytes]:
+    """Where each value of a text array ends (the first entry is where the first begins), and the characters."""
     kind = np.int64 if pa.types.is_large_string(values.type) else np.int32
+    offsets, data = values.buffers()[1:3]
+    if data is None or offsets is None or not len(values):
+        return np.zeros(len(values) + 1, kind), b""
     bounds = np.frombuffer(offsets, kind, count=len(values) + 1, offset=values.offset * kind().itemsize)
-    return memoryview(data)[int(bounds[0]) : int(bounds[-1])].tobytes()
-
-
-def _used(column: Column, rows: Rows) -> list[int]:
-    used = np.zeros(len(column.values) + 1, np.bool_)
-    used[column.codes[rows]] = True
-    used[len(column.values)] = False
-    return np.flatnonzero(used).tolist()
+    return bounds, memoryview(data)[int(bounds[0]) : int(bounds[-1])]
 
 
 def _mark(hits: KeywordHits, column: Column, held: dict[int, tuple[int, ...]]) -> None:
@@ -172,7 +164,7 @@ def _mark(hits: KeywordHits, column: Column, held: dict[int, tuple[int, ...]]) -
         for atom in atoms:
             by_atom.setdefault(atom, []).append(code)
     for atom, codes in by_atom.items():
-        lookup = np.zeros(len(column.values) + 1, np.bool_)
+        lookup = np.zeros(column.count + 1, np.bool_)
         lookup[codes] = True
         mask = lookup[column.codes]
         hits.masks[atom] = hits.masks[atom] | mask if atom in hits.masks else mask

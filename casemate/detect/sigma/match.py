@@ -48,13 +48,16 @@ class Hits:
         column = self.column
         if column is None:
             return
-        used = np.zeros(len(column.values) + 1, np.bool_)
-        for some in rows:
-            used[column.codes[some]] = True
-        used[len(column.values)] = False
-        values, codes, atoms, ask = column.values, self.codes, self.atoms, matcher.hits
-        for code in np.flatnonzero(used).tolist():
-            found = ask(values[code])  # type: ignore[arg-type]
+        used = column.used(rows)
+        values = (
+            column.values
+            if 2 * len(used) > column.count
+            else column.dictionary.take(pa.array(used, pa.int64())).to_pylist()
+        )
+        texts = values if len(values) == len(used) else map(values.__getitem__, used)
+        codes, atoms, ask = self.codes, self.atoms, matcher.hits
+        for code, value in zip(used, texts, strict=True):
+            found = ask(value)
             if found:
                 atoms[code] = found
                 for atom in found:
@@ -199,7 +202,7 @@ class TableMatcher:
     def _rows_of_sources(self, columns: Columns) -> dict[int, Rows]:
         """For each event source that occurs: its rows."""
         tested = [columns.get(name.lower()) for name in self._tested]
-        present = [(column.codes, len(column.values) + 1) for column in tested if column is not None]
+        present = [(column.codes, column.count + 1) for column in tested if column is not None]
         if not present:
             combined = np.zeros(columns.rows, np.int64)
         else:
@@ -322,7 +325,7 @@ class _Evaluation:
             codes = hits.codes.get(atom)
             if codes is not None:
                 if lookup is None:
-                    lookup = np.zeros(len(hits.column.values) + 1, np.bool_)
+                    lookup = np.zeros(hits.column.count + 1, np.bool_)
                 lookup[codes] = True
         if lookup is None:
             return np.zeros(len(rows), np.bool_)
@@ -332,7 +335,7 @@ class _Evaluation:
         column = self._columns.get(name)
         if column is None:
             return np.ones(len(rows), np.bool_)
-        return column.codes[rows] == len(column.values)
+        return column.codes[rows] == column.count
 
     def _reference(self, name: str, other: str, form: str, rows: Rows) -> Mask:
         left, right = self._columns.get(name), self._columns.get(other)
@@ -357,6 +360,8 @@ def refers(value: str | None, other: str | None, form: str) -> bool:
 
 def list_form(table: str, column: str) -> str | None:
     """How several values stand in one text: ``json`` arrays, ``lines`` (unnamed event data), or not at all."""
+    if column == KEYWORDS:  # anywhere in the text is anywhere in one of its parts
+        return None
     if table != "windows_event":
         return "json"
-    return "lines" if column in ("data", KEYWORDS) else None
+    return "lines" if column == "data" else None

@@ -39,7 +39,7 @@ class Reasons:
             first = np.arange(len(rows)) if keyword else np.zeros(1, np.int64)
             inverse = np.arange(len(rows)) if keyword else np.zeros(len(rows), np.int64)
         else:
-            combined = combine([(column.codes[rows], len(column.values) + 1) for column in columns])
+            combined = combine([(column.codes[rows], column.count + 1) for column in columns])
             _, first, inverse = np.unique(combined, return_index=True, return_inverse=True)
             inverse = inverse.reshape(-1)
         texts = [self._text(plan, condition, int(rows[place])) for place in first.tolist()]
@@ -92,7 +92,7 @@ class Reasons:
         if not held:
             return None
         patterns = [_shown(self._atoms[name][atom]) for atom in held[:PATTERNS]]
-        reason: dict[str, Any] = {"field": field, "value": shortened(hits.column.values[code])}
+        reason: dict[str, Any] = {"field": field, "value": shortened(hits.column.value(code))}
         reason["pattern"] = patterns[0] if len(patterns) == 1 else patterns
         if len(held) > PATTERNS:
             reason["more_patterns"] = len(held) - PATTERNS
