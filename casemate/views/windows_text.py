@@ -37,14 +37,14 @@ def any_integer(text: ir.StringColumn) -> ir.IntegerColumn:
     lowered = text.lower()
     is_hex = lowered.re_search(r"^0x[0-9a-f]{1,8}$")
     padded = ibis.literal("0" * _HEX_DIGITS) + lowered.replace("0x", "")
-    value: ir.IntegerValue = ibis.literal(0, "int64")
+    value: ir.Value = ibis.literal(0.0, "float64")  # Spark's LOCATE is 32 bits wide and overflow an error
     for place in range(_HEX_DIGITS):
         digit = padded.substr(padded.length() - _HEX_DIGITS + place, 1)
-        number = ibis.literal("0123456789abcdef").find(digit).cast("int64")
-        value = value + number * (16 ** (_HEX_DIGITS - 1 - place))
+        number = ibis.literal("0123456789abcdef").find(digit).cast("float64")
+        value = value + number * float(16 ** (_HEX_DIGITS - 1 - place))
     is_decimal = lowered.re_search(r"^[0-9]{1,18}$")
     decimal = ibis.ifelse(is_decimal, lowered, ibis.null("string")).cast("int64")
-    return ibis.ifelse(is_hex, value, decimal)
+    return ibis.ifelse(is_hex, value.cast("int64"), decimal)
 
 
 def address(text: ir.StringColumn) -> ir.StringColumn:

@@ -6,8 +6,10 @@ are those of the file in both cases.
 
 from __future__ import annotations
 
+import codecs
+import io
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -40,13 +42,17 @@ def _element_blocks(
     framing = Framing()
     waiting: list[JsonElement] = []
     size = 0
+    stream.seek(0)
+    units = Utf16Units.of(stream)
     for item in read_elements(
-        stream,
+        stream if units is None else cast(BinaryIO, units),
         element_bytes=context.limits.line_bytes,
         depth=context.limits.json_depth,
         envelope_keys=envelope_keys,
         framing=framing,
     ):
+        if units is not None:
+            item = units.in_file(item)
         if isinstance(item, BrokenElement):
             if waiting:
                 yield _block(waiting)
@@ -61,6 +67,49 @@ def _element_blocks(
     if waiting:
         yield _block(waiting)
     notes.extend(framing.notes)
+
+
+class Utf16Units(io.RawIOBase):
+    """UTF-16 content as one byte per code unit, so that brackets and quotes can be followed as in UTF-8.
+
+    Units over 255 read as 255: no bracket, no quote, and never written anywhere.
+    """
+
+    def __init__(self, stream: BinaryIO, encoding: str) -> None:
+        self._stream = stream
+        self._encoding = encoding
+        self._unit = 0
+
+    @classmethod
+    def of(cls, stream: BinaryIO) -> Utf16Units | None:
+        """For a stream that begins with a byte-order mark of UTF-16, else None."""
+        encoding = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}.get(stream.read(2))
+        return cls(stream, encoding) if encoding else None
+
+    def read(self, size: int = -1) -> bytes:
+        self._stream.seek(2 + 2 * self._unit)
+        data = self._stream.read(2 * size if size >= 0 else -1)
+        self._unit += len(data) // 2
+        kind = "<u2" if self._encoding == "utf-16-le" else ">u2"
+        return np.minimum(np.frombuffer(data[: len(data) // 2 * 2], kind), 255).astype(np.uint8).tobytes()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_END:
+            offset += (self._stream.seek(0, io.SEEK_END) - 2) // 2
+        self._unit = offset
+        return offset
+
+    def tell(self) -> int:
+        return self._unit
+
+    def in_file(self, item: JsonElement | BrokenElement) -> JsonElement | BrokenElement:
+        """The element with its place in the file, and its bytes as UTF-8."""
+        offset, length = 2 + 2 * item.offset, 2 * item.length
+        if isinstance(item, BrokenElement):
+            return BrokenElement(item.record, offset, length, item.reason)
+        self._stream.seek(offset)
+        text = self._stream.read(length).decode(self._encoding, "surrogatepass")
+        return JsonElement(item.record, offset, length, text.encode("utf-8", "surrogatepass"))
 
 
 def _block(elements: list[JsonElement]) -> LineBlock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,13 @@ from casemate.evidence.readers.json_elements import JsonElement, read_elements
 
 LINES_LOOKED_AT = 20
 DEPTH = 64
+
+
+def as_utf8(head: bytes) -> bytes:
+    """UTF-16 with a byte-order mark as UTF-8; anything else as it is."""
+    if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and head[:4] != codecs.BOM_UTF32_LE:
+        return head[: len(head) // 2 * 2].decode("utf-16", "replace").encode()
+    return head
 
 
 def head_lines(head: bytes) -> list[bytes]:
@@ -49,6 +57,7 @@ def _is_envelope(record: dict[str, Any], envelope_keys: tuple[str, ...]) -> bool
 
 def is_documents(head: bytes, envelope_keys: tuple[str, ...] = ()) -> bool:
     """Whether the head begins a JSON array or object and its lines are not records themselves."""
+    head = as_utf8(head)
     begin = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     return begin in (b"[", b"{") and not is_lines(head, envelope_keys)
 
@@ -58,7 +67,7 @@ def first_objects(head: bytes, most: int, envelope_keys: tuple[str, ...] = ()) -
     if is_lines(head, envelope_keys):
         return objects_on_lines(head)[:most]
     found: list[dict[str, Any]] = []
-    for data in _elements(head, envelope_keys):
+    for data in _elements(as_utf8(head), envelope_keys):
         record = _object(data)
         if record is not None:
             found.append(record)

@@ -221,6 +221,18 @@ def test_records_may_stand_in_arrays_envelopes_and_pretty_documents() -> None:
         assert [json.loads(piece) for piece in slices] == [EVTX_DUMP, NXLOG]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_as_powershell_writes_it(encoding: str) -> None:
+    event = json.loads(json.dumps(NXLOG))
+    event["CommandLine"] = "caf\u00e9 \u4e2d \U0001f600 [{"
+    for text in (json.dumps([event, NXLOG], indent=2, ensure_ascii=False), json.dumps(event, ensure_ascii=False)):
+        data = ("\ufeff" + text).encode(encoding)
+        rows, _ = read(data)
+        assert rows[0]["CommandLine"] == event["CommandLine"]
+        piece = data[rows[0]["offset"] : rows[0]["offset"] + rows[0]["length"]]
+        assert json.loads(piece.decode(encoding)) == event
+
+
 def test_get_winevent_converted_to_json() -> None:
     row = one(
         {
