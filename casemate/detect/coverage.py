@@ -3,7 +3,7 @@
 For each native table and the host its records name: how many records, from when to when, how many
 without a time, and the longest silence between two of its records.  A silence is a *possible* gap:
 it says that nothing was recorded, not why.  The largest blind spot of a case is its longest silence
-of at least :data:`SILENCE_SECONDS`.
+of at least :data:`SILENCE_SECONDS` that the source's own rhythm does not explain.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
 # pyright: reportReturnType=false, reportCallIssue=false, reportIndexIssue=false, reportOptionalOperand=false
 # (what an Ibis column can do depends on its table, which is known at run time only)
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,8 +22,15 @@ import pyarrow as pa
 SILENCE_SECONDS = 3600
 """Shorter silences are not worth naming; the design speaks of silent hours."""
 
-HOST_COLUMNS: tuple[str, ...] = ("Computer", "computer", "Hostname", "hostname", "host", "node", "_hostname")
-"""Columns of native tables that name the host which wrote the record, first match wins."""
+HOST_COLUMNS: dict[str, str] = {
+    "windows_event": "Computer",
+    "syslog": "host",
+    "journald": "_HOSTNAME",
+    "linux_audit": "node",
+    "linux_sysmon": "Computer",
+    "suricata_event": "host",
+}
+"""Column of a native table that names the host which wrote the record; other tables name none."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +47,34 @@ class SourceCoverage:
     silence_from: datetime | None
     silence_to: datetime | None
 
+    @property
+    def silence_is_unusual(self) -> bool:
+        """Whether the longest silence is one that this source's own rhythm does not explain.
+
+        If records came independently at the source's mean rate, a silence this long among its n
+        would be seen in fewer than one case in a hundred: silence > mean * (ln n + ln 100).
+        """
+        if (
+            self.first is None
+            or self.last is None
+            or self.records < 4
+            or self.longest_silence_seconds < SILENCE_SECONDS
+        ):
+            return False
+        others = self.records - self.undated - 2
+        if others < 1:
+            return False
+        rest = (self.last - self.first).total_seconds() - self.longest_silence_seconds
+        return self.longest_silence_seconds > rest / others * (math.log(others + 1) + math.log(100))
+
 
 def observed(tables: Mapping[str, ibis.Table]) -> ibis.Table | None:
     """Table, host and time of every record of these native tables; None where there are none."""
     parts = []
     for name in sorted(tables):
         table = tables[name]
-        present = {column.lower(): column for column in table.columns}
-        host = next((present[column.lower()] for column in HOST_COLUMNS if column.lower() in present), None)
+        host = HOST_COLUMNS.get(name)
+        host = host if host in table.columns else None
         parts.append(
             table.select(
                 table=ibis.literal(name),
@@ -103,8 +131,8 @@ def sources(rows: pa.Table) -> tuple[SourceCoverage, ...]:
 
 
 def largest_blind_spot(found: tuple[SourceCoverage, ...]) -> SourceCoverage | None:
-    """The source with the longest silence of at least :data:`SILENCE_SECONDS`, if there is one."""
-    silent = [source for source in found if source.longest_silence_seconds >= SILENCE_SECONDS]
+    """The source with the longest unusual silence, if there is one."""
+    silent = [source for source in found if source.silence_is_unusual]
     return max(
         silent, key=lambda source: (source.longest_silence_seconds, source.table, source.host or ""), default=None
     )

@@ -2,7 +2,7 @@
 
 Signal = for each different rule that spoke about the source (or target), the weight of the highest
 severity it spoke with, added up.  A million probes of one rule weigh as much as one.  Those with a
-success come first, whatever their signal.
+success come first, whatever their signal; the number of findings decides only between equals.
 """
 
 from __future__ import annotations
@@ -46,5 +46,11 @@ def ranked(findings: ibis.Table, end: str) -> ibis.Table:
         findings=per_rule.findings.sum().cast("int64"),
     )
     return scored.order_by(
-        [ibis.desc((scored.succeeded > 0).cast("int64")), ibis.desc(scored.signal), scored.kind, scored.value]
+        [
+            ibis.desc((scored.succeeded > 0).cast("int64")),
+            ibis.desc(scored.signal),
+            ibis.desc(scored.findings),
+            scored.kind,
+            scored.value,
+        ]
     )

@@ -101,9 +101,9 @@ def _read(given: SummaryInput) -> list[Text]:
         f"{number('evidence.kept'):,} kept + {rejected:,} rejected",
         style="yellow" if rejected else "",
     )
-    lines = [line, _labelled("blind spot", blind_spot(given.coverage))]
+    lines = [line, *_folded_label("blind spot", blind_spot(given.coverage))]
     if given.facts.own_networks:
-        lines.append(_labelled("own", given.facts.own_networks))
+        lines.extend(_folded_label("own", given.facts.own_networks))
     for note in given.facts.notes[:2]:
         lines.append(_labelled("note", note))
     return lines
@@ -117,10 +117,10 @@ def blind_spot(found: Sequence[SourceCoverage]) -> str:
         if not firsts:
             return "no record has a time, so gaps cannot be seen"
         lasts = [source.last for source in found if source.last]
-        return f"no silence of an hour or more; nothing before {_minute(min(firsts))} or after {_minute(max(lasts))}"
+        return f"no unusual silence of an hour or more; nothing before {_minute(min(firsts))} or after {_minute(max(lasts))}"
     name = f"{blind.table} of {blind.host}" if blind.host else blind.table
     length = _length(timedelta(seconds=blind.longest_silence_seconds))
-    others = sum(1 for source in found if source.longest_silence_seconds >= 3600) - 1
+    others = sum(source.silence_is_unusual for source in found) - 1
     more = f" (+{others:,} more)" if others else ""
     return f"{name} silent {length} from {_minute(blind.silence_from)}{more}"
 
@@ -152,7 +152,18 @@ def _attempts(given: SummaryInput) -> list[Text]:
         *_counted("intent", given.numbers("attempts.by_intent"), INTENTS),
         *_counted("vector", given.numbers("attempts.by_vector"), tuple(VECTORS)),
         *_counted("outcome", given.numbers("attempts.by_outcome"), OUTCOMES),
+        *_scopes(given.numbers("attempts.by_scope")),
     ]
+
+
+def _scopes(counted: dict[str, int]) -> list[Text]:
+    """Where most attempts went: how many services, hosts or networks, and the busiest of them."""
+    known = sorted(((name, number) for name, number in counted.items() if name), key=lambda one: (-one[1], one[0]))
+    if not known:
+        return []
+    busiest = ", ".join(f"{visible(name, 28)} {number:,}" for name, number in known[:4])
+    line = Text("  against ", style="dim")
+    return _folded(line.append(f"{len(known):,} {_plural('target', len(known))}: {busiest}"))
 
 
 def _counted(label: str, counted: dict[str, int], names: Sequence[str]) -> list[Text]:
@@ -218,6 +229,12 @@ def _run(given: SummaryInput) -> Text:
     state = {True: "verified", False: "NOT verified: casemate custody verify says why", None: "not verified yet"}
     line = Text("run       ", style="dim").append(visible(given.facts.run, 40))
     return line.append(f", {state[given.facts.verified]}", style="red" if given.facts.verified is False else "dim")
+
+
+def _folded_label(label: str, text: str) -> list[Text]:
+    """A labelled text on at most two lines."""
+    first, *others = _wrapped(text, "", 2, indent=11)
+    return [Text(f"{label:<11}", style="dim").append_text(Text(first.plain.strip())), *others]
 
 
 def _labelled(label: str, text: str) -> Text:

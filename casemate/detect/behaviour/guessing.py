@@ -127,7 +127,7 @@ def guessing(
         own: own networks in CIDR.
 
     Returns:
-        statements of :data:`RULES`; counts: ``records, tries, failures, undecided, successes,
+        statements of :data:`RULES`; counts: ``records, visits, tries, failures, undecided, successes,
         likely_successes, accounts, slow`` and ``account`` (one of the accounts, the first by name).
     """
     wanted = settings or GuessingSettings()
@@ -201,6 +201,7 @@ def _judged(table: ibis.Table, settings: GuessingSettings) -> ibis.Table:
     outside = ~table.inside
     table = table.mutate(
         rule=ibis.cases(
+            ((table.result == "visit") & outside & (table.ever_in == 0), "login_service_visit"),
             (table.lost == 0, ibis.null("string")),
             (stored & (table.all_failures >= settings.failures_inside), "repeated_failure"),
             (stored, ibis.null("string")),
@@ -253,6 +254,7 @@ def _findings(table: ibis.Table) -> ibis.Table:
         records=table.count(),
         tries=ibis.ifelse(table.result.isin(["failure", "undecided"]), table.tries, 0).sum(),
         failures=ibis.ifelse(table.result == "failure", table.tries, 0).sum(),
+        visits=counted("visit"),
         undecided=counted("undecided"),
         successes=counted("success"),
         likely_successes=counted("likely_success"),
@@ -286,6 +288,7 @@ def _findings(table: ibis.Table) -> ibis.Table:
         records=grouped.records,
         tries=grouped.tries,
         failures=grouped.failures,
+        visits=grouped.visits,
         undecided=grouped.undecided,
         successes=grouped.successes,
         likely_successes=grouped.likely_successes,

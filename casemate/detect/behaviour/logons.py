@@ -7,6 +7,7 @@ result, tries, login_log``.  ``result`` is
 * ``likely_success``: an SSH session whose log does not say, but which lasted longer than sshd keeps an
   unauthenticated connection (``LoginGraceTime``, 120 s by default, sshd_config(5)) and carried more
   than key exchange and the six tries of ``MaxAuthTries`` take;
+* ``visit``: the client only read the server's greeting and tried nothing;
 * ``undecided``: the log does not say.  Zeek guesses ``auth_success`` from packet sizes and leaves
   it unset where it cannot (https://docs.zeek.org/en/master/logs/ssh.html).
 
@@ -53,21 +54,25 @@ class LogonSettings:
 
     session_milliseconds: int = 130_000
     session_bytes: int = 6_000
+    banner_bytes: int = 255
+    """Longest identification line of an SSH client (RFC 4253 section 4.2); who says no more tries no password."""
 
 
 def logons(authentication: ibis.Table, network: ibis.Table, own: Sequence[str], settings: LogonSettings) -> ibis.Table:
     """Rows from ``authentication``, with SSH sessions judged by their connection in ``network_activity``."""
-    sizes = network.filter(network.connection_info_uid.notnull() & (network.app_name == "ssh").fill_null(False))
+    sizes = network.filter(network.connection_info_uid.notnull() & (network.connection_info_protocol_name == "tcp"))
     sizes = sizes.group_by("connection_info_uid").agg(
-        milliseconds=sizes.duration.max(), heard=sizes.traffic_bytes_in.max()
+        milliseconds=sizes.duration.max(), heard=sizes.traffic_bytes_in.max(), said=sizes.traffic_bytes_out.max()
     )
     table = authentication.left_join(sizes, "connection_info_uid")
     long = (table.milliseconds >= settings.session_milliseconds) & (table.heard >= settings.session_bytes)
     unsaid = table.status.fill_null("Unknown") == "Unknown"
+    banner = unsaid & (table.service_name == "ssh") & (table.said <= settings.banner_bytes)
     result = ibis.cases(
         ((table.status == "Failure").fill_null(False), "failure"),
         ((table.status == "Success").fill_null(False), "success"),
         ((unsaid & (table.service_name == "ssh") & long).fill_null(False), "likely_success"),
+        (banner.fill_null(False), "visit"),
         else_="undecided",
     )
     remote = table.src_endpoint_ip.notnull() & ~table.src_endpoint_ip.isin(LOCAL_ADDRESSES).fill_null(False)

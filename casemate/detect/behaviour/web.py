@@ -1,8 +1,11 @@
-"""Searching a web server for content that is not there, from ``http_activity``.
+"""Searching a web server for content that is not there, and unasked requests, from ``http_activity``.
 
 Method: content discovery (ATT&CK T1595.003) asks for many different paths, most of which do not
 exist.  Browsers also meet errors (a missing icon, a dead link), but few different ones, and they
 get most of what they ask for.  Counted are *distinct* paths that only ever answered with an error.
+
+An outside request that names the server by its bare address, or that the server could not
+understand (400), is a probe: whoever means the site asks for it by name.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ import ibis
 
 from casemate.detect.behaviour.networks import within
 from casemate.detect.behaviour.rules import BehaviourRule, Statements, bursts, first_of, key, over
+
+_BARE_ADDRESS = r"^([0-9]{1,3}([.][0-9]{1,3}){3}|[[][0-9a-fA-F:]+[]])(:[0-9]+)?$"
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,15 @@ RULES: tuple[BehaviourRule, ...] = (
         ("reconnaissance",),
         "one source asked for many different paths, most of which do not exist",
     ),
+    BehaviourRule(
+        "web_probe",
+        "Unasked web request",
+        "informational",
+        "web",
+        ("T1595.002",),
+        ("reconnaissance",),
+        "an outside source asked the bare address for a page, or sent what no browser sends",
+    ),
 )
 
 
@@ -58,6 +72,7 @@ def web_searches(http: ibis.Table, own: Sequence[str], settings: WebSettings | N
     )
     host = ibis.coalesce(table.dst_endpoint_ip, table.http_request_url_hostname, table.device_hostname)
     port = table.dst_endpoint_port
+    bare = table.http_request_url_hostname.re_search(_BARE_ADDRESS).fill_null(False)
     table = table.select(
         evidence=table.evidence,
         record=table.record,
@@ -69,6 +84,11 @@ def web_searches(http: ibis.Table, own: Sequence[str], settings: WebSettings | N
             table.dst_endpoint_ip.notnull() & port.notnull(), port.cast("string") + "/tcp", ibis.literal("web")
         ),
         path=table.http_request_url_path.fill_null(""),
+        unasked=~within(table.src_endpoint_ip, own)
+        & (
+            (table.http_response_code == 400)
+            | table.http_request_url_hostname.re_search(_BARE_ADDRESS).fill_null(False)
+        ),
         failed=((table.http_response_code >= 400) & (table.http_response_code != 401)).cast("int64"),
     )
     group = ["source", "target", "service"]
@@ -81,23 +101,27 @@ def web_searches(http: ibis.Table, own: Sequence[str], settings: WebSettings | N
         paths=table["first"].sum().over(over(group)),
         lost=(table["first"] * (1 - table.answered)).sum().over(over(group)),
     )
-    table = table.filter((table.lost >= wanted.paths) & (table.lost * 2 > table.paths))
-    table = table.mutate(key=key("web", table.source, table.target, table.service, table.burst))
+    searched = (table.lost >= wanted.paths) & (table.lost * 2 > table.paths)
+    table = table.mutate(
+        rule=ibis.cases((searched, "web_content_search"), (table.unasked, "web_probe"), else_=ibis.null("string"))
+    )
+    table = table.filter(table.rule.notnull())
+    table = table.mutate(key=key(table.rule, table.source, table.target, table.service, table.burst))
     return Statements(table, _findings)
 
 
 def _findings(table: ibis.Table) -> ibis.Table:
-    grouped = table.group_by(["key", "source", "target_kind", "target", "service"]).agg(
+    grouped = table.group_by(["key", "rule", "source", "target_kind", "target", "service"]).agg(
         time=table.time.min(),
         time_end=table.time.max(),
         requests=table.count(),
-        paths=table.paths.max(),
+        paths=table.path.nunique(),
         errors=table.failed.sum(),
         answered=(1 - table.failed).sum(),
     )
     return grouped.select(
         key=grouped.key,
-        rule=ibis.literal("web_content_search"),
+        rule=grouped.rule,
         time=grouped.time,
         time_end=grouped.time_end,
         source_kind=ibis.literal("address"),

@@ -294,6 +294,21 @@ def test_a_search_for_content_is_found_and_a_browser_is_not(connection):
     assert [(row["rule"], row["source"]["value"]) for row in rows] == [("web_content_search", OUTSIDE)]
 
 
+def test_a_request_for_the_bare_address_is_a_probe_and_one_for_the_site_is_not(connection):
+    bare = request(0, "/", 404, http_request_url_hostname=SERVER)
+    site = request(0, "/", 404, "203.0.113.77", http_request_url_hostname="www.example.org")
+    inside = request(0, "/", 404, "10.0.7.7", http_request_url_hostname=SERVER)
+    rows = run(connection, requests=[bare, site, inside])
+    assert [(row["rule"], row["source"]["value"]) for row in rows] == [("web_probe", OUTSIDE)]
+
+
+def test_reading_only_the_greeting_of_a_server_is_no_try(connection):
+    logons = [logon(i, "Unknown", user=None, connection_info_uid=f"C{i}") for i in range(20)]
+    greeting = {"traffic_bytes_out": 0, "traffic_bytes_in": 42, "unmapped_conn_state": "SF"}
+    flows = [flow(i, OUTSIDE, SERVER, 22, **greeting, connection_info_uid=f"C{i}") for i in range(20)]
+    assert set(rules(run(connection, logons=logons, flows=flows))) == {"login_service_visit", "unasked_probe"}
+
+
 # Everything
 
 
