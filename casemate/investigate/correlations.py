@@ -22,7 +22,7 @@ def detect_correlations(engine: Engine, installed: InstalledRules, stored: Store
     if not installed.correlation_files:
         return FINDINGS_WITH_RECORDS.empty_table()
     wanted = set(installed.correlation_files)
-    rule_set = parse_rule_files([file for file in installed.files if file.path in wanted])
+    rule_set = parse_rule_files([file for file in installed.files if file.name in wanted])
     correlations, _ = compile_correlations([*rule_set.rules, *rule_set.correlations])
     if not correlations:
         return FINDINGS_WITH_RECORDS.empty_table()
