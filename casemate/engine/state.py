@@ -56,6 +56,8 @@ class LiveState:
     parts: dict[str, Part] = field(default_factory=dict)
     blobs: dict[str, Blob] = field(default_factory=dict)
     schemas: dict[str, pa.Schema] = field(default_factory=dict)
+    columns: dict[str, list[list[Any]]] = field(default_factory=dict)
+    """The schemas again as JSON values, as the commits gave them."""
     superseded: dict[str, Part] = field(default_factory=dict)
     """Parts that the last commit removed.  Their files stay until the next commit, so that the case
     is whole again if the last line turns out to be torn and is cut."""
@@ -75,7 +77,7 @@ class LiveState:
 
     def _apply(self, commit: Mapping[str, Any]) -> None:
         for name, columns in commit["schemas"].items():
-            self.schemas[name] = schema_from_json(columns)
+            self.schemas[name], self.columns[name] = schema_from_json(columns), columns
         self.superseded = {}
         for path in commit["removed"]:
             if path not in self.parts:
@@ -105,6 +107,8 @@ class LiveState:
         schema = self.schemas[self.tables[table]]
         known = {name.lower() for name in schema.names}
         for part in self.live_parts(table):
+            if part.schema is self.schemas[self.tables[table]]:
+                continue
             for column in part.schema:
                 if column.name.lower() not in known:
                     known.add(column.name.lower())
@@ -115,13 +119,14 @@ class LiveState:
         """The derived file ``manifest``: schema and live parts of every table, as JSON."""
         tables = {}
         for table in sorted(self.tables):
-            schema = self.schema(table)
+            newest, schema = self.tables[table], self.schema(table)
             assert schema is not None
+            columns = self.columns[newest] if schema is self.schemas[newest] else schema_to_json(schema)
             parts = [
                 {"path": part.path, "rows": part.rows, "bytes": part.bytes, "sha256": part.sha256}
                 for part in self.live_parts(table)
             ]
-            tables[table] = {"schema": schema_to_json(schema), "parts": parts}
+            tables[table] = {"schema": columns, "parts": parts}
         return orjson.dumps({"commits": self.commits, "tables": tables}, option=orjson.OPT_INDENT_2) + b"\n"
 
 

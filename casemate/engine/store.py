@@ -218,8 +218,7 @@ class Store:
     def _move(self, stage: Stage, moves: Sequence[tuple[Path, Path]], line: bytes, done: list[Path]) -> None:
         for file, _ in moves:
             sync_file(file)
-        replace_file(stage.folder / INTENT, line)
-        sync_folder(stage.folder)
+        replace_file(stage.folder / INTENT, line)  # and fsyncs the folder
         folders = {target.parent for _, target in moves}
         for folder in folders:
             if not folder.exists():

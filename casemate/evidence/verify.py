@@ -161,7 +161,8 @@ def _fold(log: _Log, line: CustodyLine) -> None:
     if line.kind != "commit":
         return
     log.before.parts, log.before.tables = dict(log.state.parts), dict(log.state.tables)
-    log.before.schemas, log.before.commits = dict(log.state.schemas), log.state.commits
+    log.before.schemas, log.before.columns = dict(log.state.schemas), dict(log.state.columns)
+    log.before.commits = log.state.commits
     log.before.superseded = log.state.superseded
     try:
         log.state.apply(line.facts)
