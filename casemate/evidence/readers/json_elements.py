@@ -23,7 +23,7 @@ from typing import BinaryIO
 
 CHUNK_BYTES = 1024 * 1024
 KEPT_BEFORE = 512  # bytes kept before an element, to see its indentation or its key
-RESCANS = 16  # searches for the next element after damage may read this often the longest element
+RESCAN_BYTES = 4 * 1024 * 1024  # read again, in all, in search of the next element after damage
 
 _SPACE = re.compile(rb"[ \t\r\n,]*+")
 _TO_BRACKET = re.compile(rb'[^"{}\[\]]*+')
@@ -125,7 +125,7 @@ class _Elements:
         self.position = 0  # in the buffer
         self.keep = 0  # offset in the file from which the buffer must be kept
         self.ended = False
-        self.rescan_budget = RESCANS * element_bytes
+        self.rescan_budget = RESCAN_BYTES + element_bytes
 
     # ---- the buffer
 

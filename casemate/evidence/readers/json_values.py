@@ -18,6 +18,7 @@ from casemate.limits import Limits
 
 _CANONICAL_INTEGER = re.compile(r"(?:0|-?[1-9]\d{0,18})\Z", re.ASCII)
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
+_ESCAPES = {0xDC00 + byte: f"\\\\x{byte:02x}" for byte in range(0x80, 0x100)}
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -60,8 +61,8 @@ def read_object(data: bytes, limits: Limits) -> JsonObject | str:
 
 def _read_odd(data: bytes, limits: Limits, reason: str) -> JsonObject | str:
     text = data.decode("utf-8", "surrogateescape")
-    if max(text, default="") >= "\udc80" and _NOT_UTF8.search(text):
-        text = _NOT_UTF8.sub(lambda match: f"\\\\x{ord(match.group()) - 0xDC00:02x}", text)
+    if _NOT_UTF8.search(text):
+        text = text.translate(_ESCAPES)
         again = read_object(text.encode("utf-8", "backslashreplace"), limits)
         if isinstance(again, JsonObject):
             return JsonObject(again.fields, (*again.flags, "encoding_replaced"))
