@@ -142,24 +142,25 @@ class Planner:
             self.problems.append(Problem(place.shown, f"limit evidence_bytes reached: {file.size:,} bytes; not taken"))
             return
         source = FileSource(file.path, file.size)
+        sha256: str | None = None
+        if file.size in self._known.sizes or file.size in self._shared_sizes:
+            sha256 = self._hash(source)
+            if self._again(sha256, place):
+                return
         with source.open() as stream:
             head = stream.read(HEAD_BYTES)
         seen = identify(head, self._readers)
         older = self._known.before((place.path, None), None, file.size)
-        sha256: str | None = None
-        if older is not None:
+        if older is not None and not seen.container:
             hashed = hash_with_beginning(source, older.bytes)
-            sha256 = hashed.whole
-            if sha256 not in self._known.hashes and hashed.first == older.sha256 and not seen.container:
+            if hashed.first == older.sha256 and hashed.whole not in self._known.hashes:
                 yield from self._continuing(place, source, seen, older, hashed.digest)
                 return
-        elif seen.container or file.size in self._known.sizes or file.size in self._shared_sizes:
+        if seen.container and sha256 is None:
             sha256 = self._hash(source)
-        else:
+        if sha256 is None:
             self._unhashed.setdefault(file.size, []).append(source)
-        if sha256 is not None:
-            if self._again(sha256, place):
-                return
+        else:
             self._known.add(sha256, file.size)
         if seen.container:
             assert sha256 is not None
