@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from casemate.case import Case
+from casemate.demo.generate import SETTINGS, Demo, generate
+from casemate.engine.duckdb import DuckDBEngine
+from casemate.engine.protocol import Engine
+from casemate.intel.store import own_rules
+from casemate.investigate.run import Options, RunReport, investigate
+from casemate.settings import Settings
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -15,3 +26,66 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"real evidence is not here: {SHARED_DATA} does not exist")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """The demo's evidence and truth at a tenth of its size."""
+    return generate(tmp_path_factory.mktemp("demo"), seed=4, size=0.1)
+
+
+@pytest.fixture(scope="session")
+def compiled_rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for compiled rules, shared by the tests of one run."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A Spark cluster with two worker processes on this machine; one for the whole test run."""
+    pytest.importorskip("pyspark", reason="Spark is not installed (casemate[spark])")
+    if shutil.which("java") is None:
+        pytest.skip("no Java runtime for Spark")
+    from casemate.engine.spark import SparkEngine
+
+    engine = SparkEngine(master="local-cluster[2,1,1024]")
+    yield engine
+    engine.close()
+
+
+class Investigator:
+    """Investigates evidence in a case of its own, as the command line does."""
+
+    def __init__(self, folder: Path, compiled: Path) -> None:
+        self.folder = folder
+        self.compiled = compiled
+
+    def __call__(
+        self,
+        *evidence: str | Path,
+        name: str = "case",
+        engine: Engine | None = None,
+        rules: tuple[Path, ...] | None = None,
+        settings: Settings = SETTINGS,
+        workers: int = 1,
+    ) -> tuple[Path, RunReport]:
+        """The case folder and the run's report; the same `name` goes on with the same case."""
+        path = self.folder / name
+        opened = Case.open(path, write=True) if path.exists() else Case.create(path, settings)
+        options = Options(rules=rules or (own_rules(),), cache=self.compiled, workers=workers)
+        with opened as case:
+            report = investigate(
+                case,
+                list(evidence),
+                options,
+                engine or DuckDBEngine(),
+                who="tester",
+                clock=lambda: dt.datetime(2026, 7, 1, tzinfo=dt.UTC),
+            )
+        return path, report
+
+
+@pytest.fixture
+def investigator(tmp_path: Path, compiled_rules: Path) -> Investigator:
+    """Investigates evidence in a case of its own."""
+    return Investigator(tmp_path, compiled_rules)

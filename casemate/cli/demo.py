@@ -22,6 +22,7 @@ from casemate.explore.overview import case_summary
 from casemate.explore.summary import summary as as_contract
 from casemate.explore.tables import stored_tables
 from casemate.explore.terminal import render
+from casemate.intel.store import own_rules
 
 EXAMPLES = "Example: casemate demo --folder /tmp/larkfield --seed 7 --size 3"
 VERDICT_STYLE = {"found": "green", "missed": "red", "not yet covered": "yellow"}
@@ -39,7 +40,7 @@ def demo(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a self-made incident (an invented lab, 120 days), investigate it, and say how much of the truth was found."""
+    """Write a self-made incident (an invented lab, 120 days), investigate it, score it against its truth."""
     place = folder or Path(tempfile.mkdtemp(prefix="casemate-demo-"))
     case_folder = place / "case"
     if (case_folder / CUSTODY).exists() or (place / "evidence").exists():
@@ -51,7 +52,9 @@ def demo(
     with open_or_create(case_folder, None, SETTINGS) as case:
         worker = make_engine(engine, workers)
         try:
-            report = investigate_case(case, [str(made.evidence)], worker, rules=rules, workers=workers, quiet=quiet)
+            report = investigate_case(
+                case, [str(made.evidence)], worker, rules=rules or [own_rules()], workers=workers, quiet=quiet
+            )
         finally:
             worker.close()
         given = case_summary(case)

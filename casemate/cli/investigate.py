@@ -22,10 +22,11 @@ from casemate.errors import BadInput
 from casemate.evidence.ingest import Progress
 from casemate.explore.findings import FindingFilter, chosen
 from casemate.explore.overview import case_summary
+from casemate.explore.runs import last_run
 from casemate.explore.summary import summary as as_contract
 from casemate.explore.tables import stored_tables
 from casemate.explore.terminal import render
-from casemate.intel.store import home, installed_rules
+from casemate.intel.store import Pin, home, installed_rules, own_rules, pins, resolve
 from casemate.investigate.run import Options, RunReport
 from casemate.investigate.run import investigate as run_investigation
 from casemate.schema.findings import SEVERITIES
@@ -43,6 +44,9 @@ def investigate(
     case: CaseOption,
     own: OwnOption = None,
     rules: RulesOption = None,
+    repin: Annotated[
+        bool, typer.Option("--repin", help="Use the rules installed now, not those the case is pinned to.")
+    ] = False,
     by_reference: Annotated[
         bool, typer.Option("--by-reference", help="Leave evidence where it is instead of keeping a copy.")
     ] = False,
@@ -64,7 +68,7 @@ def investigate(
         worker = make_engine(engine, workers)
         try:
             report = investigate_case(
-                opened, evidence, worker, rules=rules, workers=workers, in_place=by_reference, quiet=quiet
+                opened, evidence, worker, rules=rules, repin=repin, workers=workers, in_place=by_reference, quiet=quiet
             )
         finally:
             worker.close()
@@ -124,14 +128,14 @@ def investigate_case(
     engine: Engine,
     *,
     rules: Iterable[Path] | None = None,
+    repin: bool = False,
     workers: int = 1,
     in_place: bool = False,
     quiet: bool = False,
 ) -> RunReport:
     """Run the investigation with progress on standard error."""
-    options = Options(
-        rules=tuple(rules or installed_rules()), cache=home() / "compiled", workers=workers, in_place=in_place
-    )
+    paths, pinned = rules_for(case, rules, repin=repin)
+    options = Options(rules=paths, pins=pinned, cache=home() / "compiled", workers=workers, in_place=in_place)
     with counting("reading", quiet=quiet) as reading, stages(quiet=quiet) as tell:
 
         def read(progress: Progress) -> None:
@@ -147,6 +151,23 @@ def investigate_case(
             reading=read,
             stages=tell,
         )
+
+
+def rules_for(
+    case: Case, rules: Iterable[Path] | None, *, repin: bool = False
+) -> tuple[tuple[Path, ...], tuple[Pin, ...]]:
+    """Which rules this run uses: those given, else those the case is pinned to, else the installed ones.
+
+    Raises:
+        CasemateError: a pinned version is not installed (any more).
+    """
+    if rules:
+        return tuple(rules), ()
+    kept = tuple(Pin(**pin) for pin in (last_run(case) or {}).get("pins", ()))
+    sigma = [pin for pin in kept if pin.name == "sigma"]
+    if repin or not kept:
+        return installed_rules(), pins()
+    return (own_rules(), *(resolve(pin).path for pin in sigma)), kept
 
 
 def print_problems(report: RunReport) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from casemate.engine.compaction import compact
 from casemate.engine.protocol import Engine
 from casemate.evidence.ingest import IngestReport, Progress, ingest
 from casemate.explore.tables import NATIVE, stored_tables
+from casemate.intel.store import Pin
 from casemate.investigate.attempts import build_attempts
 from casemate.investigate.behaviour import detect_behaviour
 from casemate.investigate.phases import digest
@@ -29,6 +30,7 @@ class Options:
 
     Args:
         rules: folders, archives and files of Sigma rules; the installed rule sets when empty.
+        pins: the installed versions these are, for the case to keep to; empty for rules given by path.
         cache: folder for compiled rules.
         workers: processes that read evidence.
         in_place: leave evidence where it is instead of keeping a copy.
@@ -36,6 +38,7 @@ class Options:
 
     rules: tuple[Path, ...]
     cache: Path
+    pins: tuple[Pin, ...] = ()
     workers: int = 1
     in_place: bool = False
 
@@ -110,6 +113,7 @@ def investigate(
             "casemate": __version__,
             "rule_set": rules.rule_set,
             "rules_from": [str(path) for path in options.rules],
+            "pins": [asdict(pin) for pin in options.pins],
             "rules_ran": rules.ran,
             "rules_not_run": rules.not_run,
             "suppressed": rules.suppressed,

@@ -1,0 +1,110 @@
+"""``casemate intel``: rule sets, ATT&CK and ATLAS: what is installed, and newer versions."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated
+
+import typer
+
+from casemate.cli.options import JsonOption
+from casemate.cli.output import console, visible, write_json, write_table
+from casemate.intel.store import DATASETS, home
+from casemate.intel.update import Outcome, Status
+from casemate.intel.update import status as installed_status
+from casemate.intel.update import update as install_update
+
+app = typer.Typer(help="Rule sets, ATT&CK and ATLAS.", no_args_is_help=True)
+
+
+@app.command("update", epilog="Example: casemate intel update sigma --from ~/Downloads/sigma_all_rules.zip")
+def update(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"What to update: {', '.join(DATASETS)}; all when none.", metavar="NAME..."),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="File, folder or URL (also a mirror) instead of the public release.", metavar="SOURCE"
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Install the newest versions; older ones are kept, and cases keep the version they are pinned to."""
+    outcomes = install_update(tuple(names or ()), source=source, now=dt.datetime.now(dt.UTC))
+    if as_json:
+        write_json([_outcome(outcome) for outcome in outcomes])
+    else:
+        for outcome in outcomes:
+            _print_outcome(outcome)
+    failed = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if failed:
+        raise typer.Exit(max(error.exit_code for error in failed))
+
+
+@app.command("status", epilog="Example: casemate intel status")
+def status(as_json: JsonOption = False) -> None:
+    """What is installed, from when, and what is stale."""
+    rows = installed_status(now=dt.datetime.now(dt.UTC))
+    if as_json:
+        write_json({"folder": str(home()), "datasets": [_status(row) for row in rows]})
+        return
+    write_table(
+        ("dataset", "version", "dated", "age", "holds", "state"),
+        [
+            (
+                row.name,
+                row.installed.version if row.installed else None,
+                row.installed.dated if row.installed else None,
+                f"{row.age_days} d" if row.age_days is not None else None,
+                ", ".join(f"{count:,} {what}" for what, count in row.installed.counts.items())
+                if row.installed
+                else None,
+                "not installed" if row.installed is None else "stale" if row.stale else "ok",
+            )
+            for row in rows
+        ],
+    )
+    typer.echo(f"kept in {home()}")
+
+
+def _outcome(outcome: Outcome) -> dict[str, object]:
+    found = outcome.installed
+    return {
+        "name": outcome.name,
+        "new": outcome.new,
+        "version": found.version if found else None,
+        "sha256": found.sha256 if found else None,
+        "counts": dict(found.counts) if found else None,
+        "error": str(outcome.error) if outcome.error else None,
+    }
+
+
+def _status(row: Status) -> dict[str, object]:
+    found = row.installed
+    return {
+        "name": row.name,
+        "installed": found is not None,
+        "version": found.version if found else None,
+        "dated": found.dated if found else None,
+        "source": found.source if found else None,
+        "fetched_at": found.fetched_at if found else None,
+        "sha256": found.sha256 if found else None,
+        "counts": dict(found.counts) if found else None,
+        "kept_versions": row.kept,
+        "age_days": row.age_days,
+        "stale": row.stale,
+    }
+
+
+def _print_outcome(outcome: Outcome) -> None:
+    out = console()
+    if outcome.installed is None:
+        console(stderr=True).print(f"[red]{outcome.name}[/]: {visible(outcome.error)}", soft_wrap=True)
+        return
+    counts = ", ".join(f"{count:,} {what}" for what, count in outcome.installed.counts.items())
+    word = "installed" if outcome.new else "already installed"
+    out.print(
+        f"[green]{outcome.name}[/]: {word}, version {visible(outcome.installed.version)} ({counts})", soft_wrap=True
+    )

@@ -1,0 +1,36 @@
+"""DuckDB and Spark give the same rows: intake, rules, behaviour, attempts, on a real local cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from casemate.case import Case
+from casemate.demo.generate import Demo
+from casemate.engine.protocol import Engine
+
+OUTSIDE_THE_HASHES = {"registrations"}
+
+
+def row_hashes(path: Path) -> dict[str, str]:
+    with Case.open(path) as case:
+        return {table: case.row_hash(table) for table in case.tables() if table not in OUTSIDE_THE_HASHES}
+
+
+@pytest.mark.spark
+def test_a_case_built_on_a_cluster_equals_one_built_here(demo: Demo, investigator, spark: Engine) -> None:
+    days = [demo.evidence / "zeek" / f"2026-05-0{day}" for day in (2, 3, 4)]
+    windows = sorted((demo.evidence / "winlogbeat").iterdir())[:5]
+    evidence = [*days, *windows, demo.evidence / "notebook01", demo.evidence / "bastion01", demo.evidence / "cluster"]
+    here, report = investigator(*evidence, name="here")
+    there, other = investigator(*evidence, name="there", engine=spark)
+    assert report.rules.findings > 0
+    assert report.behaviour_findings > 0
+    assert report.attempts > 0
+    assert row_hashes(there) == row_hashes(here)
+    assert (other.rules.findings, other.behaviour_findings, other.attempts) == (
+        report.rules.findings,
+        report.behaviour_findings,
+        report.attempts,
+    )
