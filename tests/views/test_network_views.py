@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 import ibis
@@ -28,7 +28,7 @@ FLOW = {"src_ip": "203.0.113.9", "src_port": "2163", "dest_ip": "10.0.0.5", "des
         "event_type": "flow", "proto": "TCP"}  # fmt: skip
 
 
-def rows(view: View, records: Iterable[dict[str, str | None]]) -> list[dict]:
+def rows(view: View, records: Iterable[Mapping[str, str | None]]) -> list[dict]:
     """What `view` makes of `records`, by record number."""
     table = NATIVE[view.native]
     full = [
@@ -40,7 +40,7 @@ def rows(view: View, records: Iterable[dict[str, str | None]]) -> list[dict]:
     stored = pa.Table.from_pylist(full, table.schema)
     connection = ibis.duckdb.connect()
     result = view.build(connection.create_table(view.native, stored)).to_pyarrow()
-    assert result.schema.names == list(view.event_class.schema.names)
+    assert tuple(result.schema.names) == tuple(view.event_class.schema)
     return sorted(result.to_pylist(), key=lambda row: row["record"])
 
 

@@ -11,16 +11,18 @@ Yields the same tables as :mod:`casemate.evidence.readers.zeek`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import orjson
 
+from casemate.evidence.lines import LineBlock, OverlongLine
 from casemate.evidence.readers.address_columns import flag_addresses
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
 from casemate.evidence.readers.dictionary_columns import read_json_time
-from casemate.evidence.readers.json_rows import Arrangement, Fields, Keys, flatten, read_json
+from casemate.evidence.readers.json_framing import json_lines
+from casemate.evidence.readers.json_rows import Arrangement, Fields, JsonRows, Keys, flatten
 from casemate.evidence.readers.zeek_columns import read_time
 from casemate.evidence.readers.zeek_fields import (
     ADDRESSES,
@@ -38,6 +40,10 @@ LOOKED_AT = 8
 MOST_NOTES = 50
 
 _ISO_TIME = re.compile(rb'"ts" ?: ?"\d{4}-')
+_BEGINS = re.compile(rb'\{"(_path|@stream|@path)":"([a-z0-9_]{1,40})",(?=")')
+_ESCAPED_ASCII = re.compile(rb"\\u00[2-7]")
+"""Letters written as escapes, which no writer of logs does: a name could hide in them."""
+_NAMING = tuple(f'"{field}"'.encode() for field in PATH_FIELDS)
 _MARK = "\x00path:"
 """Begins the key that carries the log's name while a record is placed; no key of evidence holds a NUL."""
 
@@ -75,18 +81,72 @@ def _confidence(record: Fields) -> int:
 def read(source: Source, context: ReadContext) -> Iterator[Rows | Reject | Tally]:
     """All records, whatever logs they are of."""
     placing = _Placing(context.path)
-    with source.open() as stream:
-        iso = _ISO_TIME.search(stream.read(64 * 1024)) is not None
     addresses = {table.name: CONNECTION_ADDRESSES for table in ALL_TABLES}
     addresses |= {TABLES[path].name: (*CONNECTION_ADDRESSES, *names) for path, names in ADDRESSES.items()}
-    # read_json_time reads plain ISO texts by the column; read_time also knows the short epochs before 2001
-    for item in read_json(source, context, ALL_TABLES, placing.arrange, read_time=read_json_time if iso else read_time):
+    for item in _items(source, context, placing):
         if isinstance(item, Rows):
             yield flag_addresses(item, addresses[item.table])
         elif isinstance(item, Tally):
             yield replace(item, notes=(*item.notes, *sorted(placing.notes)))
         else:
             yield item
+
+
+def _items(source: Source, context: ReadContext, placing: _Placing) -> Iterator[Rows | Reject | Tally]:
+    """Blocks of one log take a quick way, on which the log's name is read once; others go record by record."""
+    records = structure = 0
+    with source.open() as stream:
+        iso = _ISO_TIME.search(stream.read(64 * 1024)) is not None
+        # read_json_time reads plain ISO texts by the column; read_time also knows the short epochs before 2001
+        how = read_json_time if iso else read_time
+        mixed = JsonRows(ALL_TABLES, placing.arrange, context.limits, how)
+        single: tuple[str, JsonRows] | None = None
+        for item in json_lines(stream, context, documents=False, envelope_keys=(), notes=[]):
+            if isinstance(item, Reject):
+                records += 1
+                yield item
+                continue
+            if isinstance(item, OverlongLine):
+                records += 1
+                reason = f"line of {item.length:,} bytes is over the limit of {context.limits.line_bytes:,}"
+                yield Reject(item.record, item.offset, item.length, reason)
+                continue
+            blank = sum(1 for line in item.lines if not line or line.isspace())
+            structure += blank
+            records += len(item.lines) - blank
+            path, bare = _one_log(item) if not blank else (None, item)
+            if path is None:
+                yield from mixed.add(item)
+                continue
+            if single is None or single[0] != path:
+                if single is not None:
+                    yield from single[1].take()
+                single = path, JsonRows((TABLES[path],), placing.arrange_log(path), context.limits, how)
+            yield from single[1].add(bare)
+        if single is not None:
+            yield from single[1].take()
+        yield from mixed.take()
+    yield Tally(records, structure)
+
+
+def _one_log(block: LineBlock) -> tuple[str | None, LineBlock]:
+    """The log that every line of the block begins with naming, and the lines without that name.
+
+    A line that names a log again is for the exact way, which finds doubled keys.
+    """
+    first = _BEGINS.match(block.lines[0])
+    path = first[2].decode() if first else ""
+    if first is None or path not in TABLES:
+        return None, block
+    beginning, size = first[0], len(first[0])
+    joined = b"\n".join(block.lines)
+    if joined.count(beginning) != len(block.lines) or any(joined.count(name) > len(block.lines) for name in _NAMING):
+        return None, block
+    if b"\\u00" in joined and _ESCAPED_ASCII.search(joined):
+        return None, block
+    if not all(line.startswith(beginning) for line in block.lines):
+        return None, block
+    return path, replace(block, lines=[b"{" + line[size:] for line in block.lines])
 
 
 class _Placing:
@@ -101,16 +161,14 @@ class _Placing:
         mark = keys[-1] if keys and keys[-1].startswith(_MARK) else None
         if mark is None:
             return Arrangement(OTHER.name, rewrite=self.named)
-        path = mark.removeprefix(_MARK)
-        table = TABLES.get(path, OTHER)
-        declared = set(table.columns)
-        names = canonical_names(table, keys[:-1])
-        targets = tuple(name if name in declared else None for name in names)
-        return Arrangement(
-            table.name,
-            (*targets, "_path" if table is OTHER else None),
-            tuple(names.index(name) for name in ("ts", "_write_ts") if name in names),
-        )
+        table = TABLES.get(mark.removeprefix(_MARK), OTHER)
+        targets, times = _targets(table, keys[:-1])
+        return Arrangement(table.name, (*targets, "_path" if table is OTHER else None), times)
+
+    def arrange_log(self, path: str) -> Callable[[Keys], Arrangement]:
+        """The same where the log is known."""
+        table = TABLES[path]
+        return lambda keys: Arrangement(table.name, *_targets(table, keys))
 
     def named(self, record: Fields) -> Fields:
         """The record, flat, with the key that carries the log's name last."""
@@ -137,6 +195,13 @@ class _Placing:
                     else "records without a log's name, of no log's fields, stand in zeek_other"
                 )
         return self._inferred[keys]
+
+
+def _targets(table: NativeTable, keys: Keys) -> tuple[tuple[str | None, ...], tuple[int, ...]]:
+    """The column of each key, and where the time may stand, best first."""
+    names, declared = canonical_names(table, keys), set(table.columns)
+    times = tuple(names.index(name) for name in ("ts", "_write_ts") if name in names)
+    return tuple(name if name in declared else None for name in names), times
 
 
 def _path(record: Fields) -> str | None:

@@ -391,3 +391,17 @@ def test_real_logs_of_a_server_facing_the_internet(shared_data: Path) -> None:
         assert all(row["time"] and row["id.resp_h"] for row in rows)
         records += len(rows)
     assert records > 5_000
+
+
+def test_a_log_that_names_itself_twice_is_rejected_also_on_the_quick_way() -> None:
+    good = '{"_path":"conn","ts":1588205199.5,"uid":"C1"}'
+    twice = '{"_path":"conn","ts":1588205199.5,"_path":"ssh"}'
+    hidden = '{"_path":"conn","ts":1588205199.5,"\\u005fpath":"ssh"}'
+    for odd in (twice, hidden):
+        rows, rejects, _ = run(f"{good}\n{odd}\n{good}\n", ZEEK_JSON)
+        assert [(row["table"], row["record"], row["rest"] if "rest" in row else None) for row in rows] == [
+            ("zeek_conn", 1, None), ("zeek_conn", 3, None),
+        ]  # fmt: skip
+        assert [reject.record for reject in rejects] == [2]
+    rows, _, _ = run(f"{good}\n{good}\n", ZEEK_JSON)
+    assert [(row["offset"], row["length"]) for row in rows] == [(0, len(good)), (len(good) + 1, len(good))]
