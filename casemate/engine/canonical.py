@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,14 @@ def canonical_hash(batches: Iterable[pa.RecordBatch]) -> str:
 
 def hash_of_parts(paths: Iterable[Path]) -> str:
     """:func:`canonical_hash` of the rows of Parquet files, streaming."""
-    return canonical_hash(batch for path in paths for batch in pq.ParquetFile(path).iter_batches(16384))
+    return canonical_hash(batch for path in paths for batch in _read(path))
+
+
+def _read(path: Path) -> Iterator[pa.RecordBatch]:
+    schema = pq.read_schema(path)
+    text = [field.name for field in schema if pa.types.is_string(field.type)]
+    with pq.ParquetFile(path, read_dictionary=text) as file:
+        yield from file.iter_batches(32 * 1024)
 
 
 def _add_column(keys: Lanes, name: str, column: pa.Array) -> None:
