@@ -399,7 +399,7 @@ def test_a_log_that_names_itself_twice_is_rejected_also_on_the_quick_way() -> No
     hidden = '{"_path":"conn","ts":1588205199.5,"\\u005fpath":"ssh"}'
     for odd in (twice, hidden):
         rows, rejects, _ = run(f"{good}\n{odd}\n{good}\n", ZEEK_JSON)
-        assert [(row["table"], row["record"], row["rest"] if "rest" in row else None) for row in rows] == [
+        assert [(row["table"], row["record"], row.get("rest")) for row in rows] == [
             ("zeek_conn", 1, None), ("zeek_conn", 3, None),
         ]  # fmt: skip
         assert [reject.record for reject in rejects] == [2]
