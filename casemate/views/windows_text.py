@@ -1,6 +1,6 @@
 """Expressions that all views of ``windows_event`` share.
 
-Only plain comparisons, ``cases``, ``substr``, ``find`` and regular expressions: they give the same rows on both engines.
+Only comparisons, ``cases``, ``substr``, ``find`` and regular expressions: they give the same rows on both engines.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SYSMON_CHANNEL = "Microsoft-Windows-Sysmon/Operational"
 AUDIT_FAILURE = ("0x8010000000000000", "-9218868437227405312", "9227875636482146304", "Audit Failure", "AUDIT_FAILURE")
 """Keywords of a failed audit, as XML, NXLog (signed), unsigned decimal and Winlogbeat write them."""
 
-_HEX_DIGITS = 8
+_HEX_DIGITS = 7  # process ids are smaller, and Spark finds a digit as a 32-bit number that must not overflow
 
 
 def from_security(table: ibis.Table, *events: str) -> ibis.Table:
@@ -33,18 +33,18 @@ def from_sysmon(table: ibis.Table, *events: str) -> ibis.Table:
 
 
 def any_integer(text: ir.StringColumn) -> ir.IntegerColumn:
-    """``0x1f4`` (at most 32 bits) or decimal text as int64, null for anything else."""
+    """``0x1f4`` (at most 28 bits) or decimal text as int64, null for anything else."""
     lowered = text.lower()
-    is_hex = lowered.re_search(r"^0x[0-9a-f]{1,8}$")
+    is_hex = lowered.re_search(r"^0x[0-9a-f]{1,7}$")
     padded = ibis.literal("0" * _HEX_DIGITS) + lowered.replace("0x", "")
-    value: ir.Value = ibis.literal(0.0, "float64")  # Spark's LOCATE is 32 bits wide and overflow an error
+    value: ir.Value = ibis.literal(0, "int64")
     for place in range(_HEX_DIGITS):
         digit = padded.substr(padded.length() - _HEX_DIGITS + place, 1)
-        number = ibis.literal("0123456789abcdef").find(digit).cast("float64")
-        value = value + number * float(16 ** (_HEX_DIGITS - 1 - place))
+        number = ibis.literal("0123456789abcdef").find(digit)
+        value = value + number * (16 ** (_HEX_DIGITS - 1 - place))
     is_decimal = lowered.re_search(r"^[0-9]{1,18}$")
     decimal = ibis.ifelse(is_decimal, lowered, ibis.null("string")).cast("int64")
-    return ibis.ifelse(is_hex, value.cast("int64"), decimal)
+    return ibis.ifelse(is_hex, value, decimal)
 
 
 def address(text: ir.StringColumn) -> ir.StringColumn:

@@ -140,7 +140,7 @@ def test_processes_of_both_logs() -> None:
          "CommandLine": "cmd /c dir", "ParentProcessId": "4", "ParentImage": "C:\\a\\explorer.exe",
          "ParentCommandLine": "explorer", "User": "LAB\\bob"},
         {**SYSMON, "EventID": "5", "ProcessId": "500", "Image": "C:\\Windows\\cmd.exe"},
-        {**SECURITY, "EventID": "4688", "NewProcessId": "0xfffffffff", "NewProcessName": "x", "ProcessId": "junk"},
+        {**SECURITY, "EventID": "4688", "NewProcessId": "0xffffffff", "NewProcessName": "x", "ProcessId": "junk"},
     )  # fmt: skip
     for row in rows[:2]:
         assert (row["process_pid"], row["process_parent_process_pid"]) == (500, 4)
