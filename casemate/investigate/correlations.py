@@ -8,8 +8,11 @@ import pyarrow as pa
 
 from casemate.detect.sigma.cache import InstalledRules
 from casemate.detect.sigma.correlation import evaluate
+from casemate.detect.sigma.correlation_endpoints import with_endpoints
+from casemate.detect.sigma.correlation_events import ENDPOINTS
 from casemate.detect.sigma.correlation_findings import findings
 from casemate.detect.sigma.correlation_rules import compile_correlations, needed_fields, silent_rules
+from casemate.detect.sigma.endpoints import endpoints_of
 from casemate.detect.sigma.kernel import SigmaMatches, split_matches
 from casemate.detect.sigma.load import parse_rule_files
 from casemate.engine.protocol import Engine, StoredTables
@@ -41,11 +44,13 @@ def _matches(
     for table in native_filled(stored):
         if table not in installed.tables:
             continue
-        kernel = SigmaMatches(str(installed.folder), table, tuple(sorted(needed)), fields)
+        asked = tuple(sorted({*fields, *endpoints_of(table).columns}))
+        kernel = SigmaMatches(str(installed.folder), table, tuple(sorted(needed)), asked)
         columns = kernel.columns(stored[table].schema.names)
         batches = list(engine.map_batches(table, kernel, kernel.schema(), columns=columns))
         if batches:
             rows = pa.Table.from_batches(batches, kernel.schema())
-            for rule, matches in split_matches(rows, fields).items():
-                found.setdefault(rule, []).append(matches)
+            for rule, matches in split_matches(rows, asked).items():
+                said = with_endpoints(matches, table)
+                found.setdefault(rule, []).append(said.select(["evidence", "record", "time", *fields, ENDPOINTS]))
     return {rule: pa.concat_tables(tables) for rule, tables in found.items()}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from casemate.detect.sigma.correlation_events import Events, Part, all_evidence, base_part, carried, collect
+from casemate.detect.sigma.correlation_events import ENDPOINTS, Events, Part, all_evidence, base_part, carried, collect
 from casemate.detect.sigma.correlation_measures import Measured, measure
 from casemate.detect.sigma.correlation_rules import Correlation, needed_fields
 from casemate.detect.sigma.correlation_windows import Integers, runs, windows
@@ -64,8 +64,9 @@ def evaluate(correlations: Sequence[Correlation], matches: Mapping[str, pa.Table
         correlations: as :func:`~casemate.detect.sigma.correlation_rules.compile_correlations`
             returns them (each after those it refers to).
         matches: per base rule id a table ``evidence, record, time`` and the text columns that
-            :func:`~casemate.detect.sigma.correlation_rules.needed_fields` asks for.  A rule
-            without a table has no matches.
+            :func:`~casemate.detect.sigma.correlation_rules.needed_fields` asks for, optionally
+            :data:`~casemate.detect.sigma.correlation_events.ENDPOINTS`.  A rule without a table
+            has no matches.
 
     Returns:
         the evaluated correlations in the order given, and the sorted list of evidence that the
@@ -129,7 +130,7 @@ def _part(evaluated: Evaluated, fields: Sequence[str], parts: Mapping[str, Part]
     shown = np.where(early, trigger, row)
     columns: dict[str, pa.Array] = {}
     references = list({reference.key: reference for reference in correlation.references}.values())
-    for name in fields:
+    for name in (*fields, ENDPOINTS):
         if name in correlation.group_by:
             index = correlation.group_by.index(name)
             words = pa.array([group[index] for group in events.groups], pa.string())

@@ -26,6 +26,9 @@ LARGEST_NUMBER = Decimal(10) ** 30
 FRACTION_DIGITS = 30
 """A number that needs more digits after the point is not taken as one."""
 
+ENDPOINTS = "casemate.endpoints"
+"""Column of matches with what each record says of source, target, vector and outcome."""
+
 NO_TIME = "without a time"
 NO_GROUP = "without a value of a group-by field"
 NO_VALUE = "without a value of the condition's field"
@@ -70,6 +73,7 @@ class Events:
         value: code of the condition's field (``value_count``) or the number times `scale`.
         groups: for each group number the values of the group-by fields.
         row: index into the parts laid end to end, to find what else is known about a row.
+        endpoint: index into `endpoints` of what the row's record says of itself, -1 if nothing.
         excluded: rows that could not take part, by reason.
     """
 
@@ -83,6 +87,8 @@ class Events:
     scale: int
     groups: tuple[tuple[str, ...], ...]
     row: Integers
+    endpoint: Integers
+    endpoints: tuple[str, ...]
     excluded: Mapping[str, int]
 
     def __len__(self) -> int:
@@ -105,7 +111,7 @@ def base_part(matches: pa.Table, fields: Sequence[str], evidences: pa.Array) -> 
         evidence=_places(_text(whole["evidence"]), evidences),
         record=_integers(_plain(whole["record"])),
         subject=None,
-        fields={name: _text(whole[name]) for name in fields if name in whole.column_names},
+        fields={name: _text(whole[name]) for name in (*fields, ENDPOINTS) if name in whole.column_names},
     )
 
 
@@ -161,6 +167,7 @@ def collect(correlation: Correlation, parts: Mapping[str, Part]) -> Events:
     subject = _joined(
         [part.subject if part.subject is not None else np.full(len(part), -1) for part in taken], np.int64
     )[chosen]
+    said = pa.concat_arrays([part.column(ENDPOINTS) for part in taken]).dictionary_encode()
     present, group = np.unique(keys[chosen], return_inverse=True)
     order = np.lexsort((position, record, evidence, time, group))
     if correlation.kind == "event_count" or correlation.kind in NUMERIC_KINDS:
@@ -176,6 +183,8 @@ def collect(correlation: Correlation, parts: Mapping[str, Part]) -> Events:
         scale=scale,
         groups=tuple(texts[key] for key in present.tolist()),
         row=chosen[order],
+        endpoint=_integers(said.indices.fill_null(-1))[chosen][order],
+        endpoints=tuple(said.dictionary.to_pylist()),
         excluded=excluded,
     )
 

@@ -1,13 +1,11 @@
 """Runs of correlations as findings.
 
-Source and target come from the group-by values where a field's name says what it holds; nothing
-is guessed from values.  ``why`` is one JSON tree: condition, group, window, the measure at its
+``why`` is one JSON tree: condition, group, window, the measure at its
 peak, and per rule how many of its matches took part.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,69 +15,10 @@ import orjson
 import pyarrow as pa
 
 from casemate.detect.sigma.correlation import Evaluated
+from casemate.detect.sigma.correlation_endpoints import Agreed, agreed
 from casemate.schema.findings import FINDINGS, FINDINGS_WITH_RECORDS, RECORD, finding_id
 
 DETECTOR = "sigma_correlation"
-SOURCE_FIELDS: tuple[tuple[str, str], ...] = (
-    # (group-by field or alias, kind), the first that holds a value names the source
-    ("SourceIp", "address"),
-    ("SourceAddress", "address"),
-    ("IpAddress", "address"),
-    ("ClientAddress", "address"),
-    ("ClientIP", "address"),
-    ("src_ip", "address"),
-    ("source_ip", "address"),
-    ("src", "address"),
-    ("src_endpoint_ip", "address"),
-    ("source.ip", "address"),
-    ("id.orig_h", "address"),
-    ("id_orig_h", "address"),
-    ("c-ip", "address"),
-    ("rhost", "address"),
-    ("remote_ip", "address"),
-    ("remote_addr", "address"),
-    ("sourceIPAddress", "address"),
-    ("sourceIPs", "address"),
-    ("SourceHostname", "host"),
-    ("Workstation", "host"),
-    ("WorkstationName", "host"),
-    ("src_host", "host"),
-    ("SubjectUserName", "user"),
-    ("SubjectUserSid", "user"),
-    ("SourceUser", "user"),
-    ("userIdentity.arn", "user"),
-    ("userIdentity.userName", "user"),
-    ("userIdentity.principalId", "user"),
-    ("user.username", "user"),
-    ("cs-username", "user"),
-    ("User", "user"),
-    ("UserName", "user"),
-)
-TARGET_FIELDS: tuple[tuple[str, str], ...] = (
-    ("DestinationIp", "address"),
-    ("DestAddress", "address"),
-    ("dst_ip", "address"),
-    ("dest_ip", "address"),
-    ("destination_ip", "address"),
-    ("dst", "address"),
-    ("dst_endpoint_ip", "address"),
-    ("destination.ip", "address"),
-    ("id.resp_h", "address"),
-    ("id_resp_h", "address"),
-    ("DestinationHostname", "host"),
-    ("Computer", "host"),
-    ("ComputerName", "host"),
-    ("Hostname", "host"),
-    ("host", "host"),
-    ("host.name", "host"),
-    ("cs-host", "host"),
-    ("TargetServerName", "host"),
-    ("TargetUserName", "user"),
-    ("TargetUserSid", "user"),
-    ("TargetUser", "user"),
-    ("AccountName", "user"),
-)
-ABSENT_VALUES = frozenset({"", "-", "::", "0.0.0.0", "(empty)", "n/a"})  # noqa: S104 - a value, not a bind
 
 
 def findings(
@@ -87,7 +26,6 @@ def findings(
     evidences: Sequence[str],
     *,
     silent: Collection[str] = (),
-    vectors: Mapping[str, str] | None = None,
 ) -> pa.Table:
     """The findings of evaluated correlations.
 
@@ -95,33 +33,17 @@ def findings(
         evaluated, evidences: from :func:`casemate.detect.sigma.correlation.evaluate`.
         silent: ids of correlations that only feed others
             (:func:`casemate.detect.sigma.correlation_rules.silent_rules`).
-        vectors: id of a base rule to its vector; a correlation whose base rules share one has it.
 
     Returns:
         rows of :data:`casemate.schema.findings.FINDINGS_WITH_RECORDS`, ordered by rule as given,
         then group, then time.
     """
-    by_key = {one.correlation.key: one for one in evaluated}
-    tables = [
-        _table(one, evidences, _vector(one, by_key, vectors or {}))
-        for one in evaluated
-        if len(one) and one.correlation.key not in silent
-    ]
+    tables = [_table(one, evidences) for one in evaluated if len(one) and one.correlation.key not in silent]
     return pa.concat_tables(tables) if tables else FINDINGS_WITH_RECORDS.empty_table()
 
 
-def _vector(one: Evaluated, by_key: Mapping[str, Evaluated], vectors: Mapping[str, str]) -> str:
-    found = {
-        _vector(by_key[reference.key], by_key, vectors)
-        if reference.correlation
-        else vectors.get(reference.key, "unknown")
-        for reference in one.correlation.references
-    }
-    return found.pop() if len(found) == 1 else "unknown"
-
-
-def _table(one: Evaluated, evidences: Sequence[str], vector: str) -> pa.Table:
-    rows = list(_rows(one, evidences, vector))
+def _table(one: Evaluated, evidences: Sequence[str]) -> pa.Table:
+    rows = list(_rows(one, evidences))
     plain = pa.Table.from_pylist(rows, FINDINGS)
     records = pa.ListArray.from_arrays(
         pa.array(one.records.offsets, pa.int32()),
@@ -138,7 +60,7 @@ def _table(one: Evaluated, evidences: Sequence[str], vector: str) -> pa.Table:
     return plain.append_column(FINDINGS_WITH_RECORDS.field("records"), records).cast(FINDINGS_WITH_RECORDS)
 
 
-def _rows(one: Evaluated, evidences: Sequence[str], vector: str) -> Iterator[dict[str, Any]]:
+def _rows(one: Evaluated, evidences: Sequence[str]) -> Iterator[dict[str, Any]]:
     correlation, events = one.correlation, one.events
     for index in range(len(one)):
         first, end = int(one.first[index]), int(one.end[index])
@@ -147,7 +69,7 @@ def _rows(one: Evaluated, evidences: Sequence[str], vector: str) -> Iterator[dic
         numbers: list[int] = one.records.record[span].tolist()
         named = [str(evidences[evidence]) for evidence in one.records.evidence[span].tolist()]
         records = list(zip(named, numbers, strict=True))
-        source, target = endpoints(group)
+        says = _agreed(one, first, end, group)
         yield {
             "id": finding_id(correlation.key, records),
             "time": _time(one.began[index]),
@@ -159,13 +81,28 @@ def _rows(one: Evaluated, evidences: Sequence[str], vector: str) -> Iterator[dic
             "severity": correlation.severity,
             "techniques": list(correlation.techniques),
             "tactics": list(correlation.tactics),
-            "source": source,
-            "target": target,
-            "vector": vector,
-            "outcome": "unknown",
+            "source": says.source,
+            "target": says.target,
+            "vector": says.vector,
+            "outcome": says.outcome,
             "confidence": correlation.confidence,
             "why": orjson.dumps(_why(one, index, group, len(records))).decode(),
         }
+
+
+def _agreed(one: Evaluated, first: int, end: int, group: Mapping[str, str]) -> Agreed:
+    """What the records agree on; where order matters the last step decides the outcome."""
+    events = one.events
+    codes = events.endpoint[first:end]
+    decisive = np.ones(end - first, bool)
+    if one.correlation.kind == "temporal_ordered" and not one.correlation.alternatives:
+        distinct = list({reference.key: None for reference in one.correlation.references})
+        decisive = events.position[first:end] == distinct.index(one.correlation.references[-1].key)
+
+    def texts(numbers: np.ndarray) -> list[str]:
+        return [events.endpoints[number] for number in np.unique(numbers).tolist() if number >= 0]
+
+    return agreed(group, texts(codes), texts(codes[decisive]))
 
 
 def _why(one: Evaluated, index: int, group: Mapping[str, str], records: int) -> dict[str, Any]:
@@ -202,38 +139,6 @@ def _why(one: Evaluated, index: int, group: Mapping[str, str], records: int) -> 
     if any(reference.value_fields for reference in correlation.references):
         tree["field"] = sorted({name for reference in distinct for name in reference.value_fields})
     return tree
-
-
-def endpoints(group: Mapping[str, str]) -> tuple[dict[str, str] | None, dict[str, str | None] | None]:
-    """Source and target named by group-by values, each None where no field says it."""
-    source = _endpoint(group, SOURCE_FIELDS)
-    target = _endpoint(group, TARGET_FIELDS)
-    return source, ({**target, "service": None} if target is not None else None)
-
-
-def _endpoint(group: Mapping[str, str], table: Sequence[tuple[str, str]]) -> dict[str, str] | None:
-    values = {name.lower(): value for name, value in group.items()}
-    for name, kind in table:
-        value = values.get(name.lower(), "")
-        if value.lower() in ABSENT_VALUES:
-            continue
-        if kind == "address":
-            address = _address(value)
-            if address is None:
-                continue
-            value = address
-        return {"kind": kind, "value": value}
-    return None
-
-
-def _address(value: str) -> str | None:
-    """An address in canonical form; an IPv4 address written as IPv6 is the IPv4 address."""
-    try:
-        address = ipaddress.ip_address(value)
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)
 
 
 def _time(microseconds: int | np.int64) -> datetime:
