@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import orjson
+
 DERIVED_PREFIX = "="
 """Marks the name of a derived value where a column's name is expected."""
 
@@ -124,12 +126,14 @@ def _zeek_url(host: Text, uri: Text) -> Text:
     return f"http://{host}{uri}"
 
 
-def _audit_command_line(*arguments: Text) -> Text:
-    return None
+def _first(*values: Text) -> Text:
+    return next((value for value in values if value is not None), None)
 
 
-def _audit_user(user: Text) -> Text:
-    return user
+def _audit_syscall(number: Text, name: Text) -> Text:
+    """A JSON array of number and name, since rules use both (``SYSCALL: init_module``, ``syscall: 59``)."""
+    known = [value for value in (name, number) if value is not None]
+    return orjson.dumps(known).decode() if len(known) > 1 else _first(*known)
 
 
 DERIVED: dict[str, Derived] = {
@@ -143,13 +147,16 @@ DERIVED: dict[str, Derived] = {
     "registry_event_type": Derived(("OperationType",), _registry_event_type),
     "protocol_name": Derived(("Protocol",), _protocol_name),
     "initiated_5156": Derived(("Direction",), _initiated_5156),
-    "url_query": Derived(("url",), _url_query),
-    "url_path": Derived(("url",), _url_path),
-    "url_extension": Derived(("url",), _url_extension),
+    "path_extension": Derived(("path",), _url_extension),
+    "target_url": Derived(("host", "target"), _zeek_url),
+    "suricata_query": Derived(("http.url",), _url_query),
+    "suricata_path": Derived(("http.url",), _url_path),
     "uri_query": Derived(("uri",), _url_query),
     "uri_path": Derived(("uri",), _url_path),
     "uri_extension": Derived(("uri",), _url_extension),
     "zeek_url": Derived(("host", "uri"), _zeek_url),
-    "audit_command_line": Derived(("command_line",), _audit_command_line),
-    "audit_user": Derived(("uid",), _audit_user),
+    "audit_image": Derived(("exe", "a0"), _first),
+    "audit_user": Derived(("uid_name", "uid"), _first),
+    "audit_syscall": Derived(("syscall", "syscall_name"), _audit_syscall),
+    "feature_name": Derived(("Feature_Name", "Feature Name", "FeatureName"), _first),
 }

@@ -346,7 +346,7 @@ TABLES: dict[str, EndpointTable] = {
     "syslog": EndpointTable(("host", "program", *LOGIN_PARTS), _login),
     "journald": EndpointTable(("_HOSTNAME", "SYSLOG_IDENTIFIER", *LOGIN_PARTS), _login),
     "zeek_http": EndpointTable(("id.orig_h", "id.resp_h", "status_code"), _zeek_http),
-    "web_access": EndpointTable(("source_ip", "host", "status"), _web),
+    "web_access": EndpointTable(("client_ip", "host", "status"), _web),
     "suricata_event": EndpointTable(("src_ip", "dest_ip", "dest_port", "app_proto", "alert.action"), _suricata),
     "cloudtrail": EndpointTable(
         (

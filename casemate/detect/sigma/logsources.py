@@ -157,19 +157,7 @@ WINDOWS_PROVIDERS: dict[str, tuple[str, ...]] = {
 """Who writes to a channel, for records whose export left the channel out; for the services not
 listed the part of the channel before ``/``.  None for channels that anyone may write to."""
 
-# Fields whose names hold spaces in the events; rules write them without.
-DEFENDER_FIELDS = _fields(
-    {
-        name.replace(" ", separator): name
-        for name in (
-            *("Threat Name", "Threat ID", "Severity Name", "Category Name", "Process Name", "Source Name"),
-            *("Source Path", "Source Type", "Detection User", "Detection Time", "Detection Source", "Action Name"),
-            *("Error Code", "Error Description", "Feature Name", "Old Value", "New Value", "Product Version"),
-            *("Engine Version", "Signature Version", "Involved File", "Target Commandline", "Parent Commandline"),
-        )
-        for separator in ("", "_")
-    }
-)
+DEFENDER_FIELDS = _fields({"Feature_Name": derived("feature_name"), "FeatureName": derived("feature_name")})
 SERVICE_FIELDS: dict[str, dict[str, str]] = {"windefend": DEFENDER_FIELDS}
 
 
@@ -266,7 +254,7 @@ FILE_4663 = _fields(
 )
 ANTIVIRUS_DEFENDER = {
     **DEFENDER_FIELDS,
-    **_fields({"Signature": "Threat Name", "Filename": "Path", "User": "Detection User", "Action": "Action Name"}),
+    **_fields({"Signature": "ThreatName", "Filename": "Path", "User": "DetectionUser", "Action": "ActionName"}),
 }
 REGISTRY_OPERATIONS: dict[str, tuple[str, ...]] = {
     "registry_set": ("%%1904", "%%1905", "New registry value created", "Existing registry value modified"),
@@ -369,12 +357,13 @@ LINUX_SYSMON_CATEGORIES: dict[str, tuple[int, ...]] = {
 }
 AUDIT_EXECVE = _fields(
     {
-        "Image": "exe",
-        "CommandLine": derived("audit_command_line"),
+        "Image": derived("audit_image"),
+        "CommandLine": "command_line",
         "User": derived("audit_user"),
         "ProcessId": "pid",
         "ParentProcessId": "ppid",
         "CurrentDirectory": "cwd",
+        "LogonId": "ses",
     }
 )
 SYSLOG_SERVICES: dict[str, tuple[str, ...]] = {
@@ -387,29 +376,63 @@ SYSLOG_SERVICES: dict[str, tuple[str, ...]] = {
 }
 """Linux services -> programs that write their lines; the other services are any line of syslog."""
 SYSLOG_FIELDS = _fields({"USER": "target_user"})
-JOURNALD_FIELDS = _fields({"USER": "target_user"})
 
 # --- Web, DNS, firewall -----------------------------------------------------------------------------------
 
 WEB_ACCESS = _fields(
     {
-        "c-uri": "url",
-        "cs-uri": "url",
-        "cs-uri-query": "url",
-        "c-uri-query": derived("url_query"),
-        "cs-uri-stem": derived("url_path"),
-        "c-uri-extension": derived("url_extension"),
+        "c-uri": "target",
+        "cs-uri": "target",
+        "cs-uri-query": "target",
+        "c-uri-query": "query",
+        "cs-uri-stem": "path",
+        "c-uri-stem": "path",
+        "c-uri-extension": derived("path_extension"),
         "cs-method": "method",
         "sc-status": "status",
         "cs-user-agent": "user_agent",
         "c-useragent": "user_agent",
-        "cs-referer": "referrer",
-        "cs-referrer": "referrer",
+        "cs-referer": "referer",
+        "cs-referrer": "referer",
         "cs-username": "user",
         "cs-host": "host",
-        "c-ip": "source_ip",
-        "src_ip": "source_ip",
+        "cs-version": "protocol",
+        "c-ip": "client_ip",
+        "src_ip": "client_ip",
+        "s-port": "server_port",
         "sc-bytes": "bytes",
+    }
+)
+"""Web server rules write the whole request target into ``cs-uri-query``, path included."""
+WEB_PROXY = {**WEB_ACCESS, **_fields({"c-uri": derived("target_url"), "cs-uri": derived("target_url")})}
+SURICATA_HTTP = _fields(
+    {
+        "c-uri": "http.url",
+        "cs-uri": "http.url",
+        "cs-uri-query": "http.url",
+        "c-uri-query": derived("suricata_query"),
+        "cs-uri-stem": derived("suricata_path"),
+        "cs-method": "http.http_method",
+        "sc-status": "http.status",
+        "cs-user-agent": "http.http_user_agent",
+        "c-useragent": "http.http_user_agent",
+        "cs-referer": "http.http_refer",
+        "cs-referrer": "http.http_refer",
+        "cs-host": "http.hostname",
+        "cs-cookie": "http.cookie",
+        "c-ip": "src_ip",
+        "dst_ip": "dest_ip",
+        "dst_port": "dest_port",
+    }
+)
+SURICATA_DNS = _fields(
+    {
+        "query": "dns.rrname",
+        "QueryName": "dns.rrname",
+        "record_type": "dns.rrtype",
+        "answer": "dns.rdata",
+        "dst_ip": "dest_ip",
+        "dst_port": "dest_port",
     }
 )
 ZEEK_HTTP = _fields(
@@ -464,6 +487,9 @@ ZEEK_FIELDS: dict[str, dict[str, str]] = {"http": ZEEK_HTTP_RULES, "dns": ZEEK_D
 
 APACHE_LIKE = ("httpd", "apache", "apache2", "nginx")
 
+KUBERNETES = EventSource("Kubernetes audit", "kubernetes_audit", (_where("superseded", absent=True),))
+"""One event per request: earlier stages are marked ``superseded``."""
+
 # --- the table ------------------------------------------------------------------------------------------
 
 LogSource = tuple[str | None, str | None, str | None]
@@ -507,19 +533,21 @@ TABLE: dict[LogSource, tuple[EventSource, ...]] = {
         )
         for category, numbers in LINUX_SYSMON_CATEGORIES.items()
     },
-    ("linux", None, "auditd"): (EventSource("auditd", "linux_audit"),),
+    ("linux", None, "auditd"): (EventSource("auditd", "linux_audit", fields={"syscall": derived("audit_syscall")}),),
     ("linux", None, "sysmon"): (EventSource("Sysmon for Linux", "linux_sysmon"),),
     **{
         ("linux", None, service): (
             EventSource(f"syslog {service}", "syslog", (_where("program", *programs),), fields=SYSLOG_FIELDS),
-            EventSource(f"journald {service}", "journald", (_where("program", *programs),), fields=JOURNALD_FIELDS),
+            EventSource(
+                f"journald {service}", "journald", (_where("SYSLOG_IDENTIFIER", *programs),), fields=SYSLOG_FIELDS
+            ),
         )
         for service, programs in SYSLOG_SERVICES.items()
     },
     **{
         ("linux", None, service): (
             EventSource("syslog", "syslog", (_where("product", absent=True),), fields=SYSLOG_FIELDS),
-            EventSource("journald", "journald", fields=JOURNALD_FIELDS),
+            EventSource("journald", "journald", fields=SYSLOG_FIELDS),
         )
         for service in ("syslog", "auth", "daemon", "messages", "secure", "kern", "modsecurity")
     },
@@ -531,10 +559,12 @@ TABLE: dict[LogSource, tuple[EventSource, ...]] = {
     (None, "webserver", None): (
         EventSource("web server log", "web_access", fields=WEB_ACCESS),
         EventSource("Zeek http", "zeek_http", fields=ZEEK_HTTP),
+        EventSource("Suricata http", "suricata_event", (_where("event_type", "http"),), fields=SURICATA_HTTP),
     ),
     (None, "proxy", None): (
-        EventSource("web server log", "web_access", fields=WEB_ACCESS),
+        EventSource("web server log", "web_access", fields=WEB_PROXY),
         EventSource("Zeek http", "zeek_http", fields=ZEEK_HTTP),
+        EventSource("Suricata http", "suricata_event", (_where("event_type", "http"),), fields=SURICATA_HTTP),
     ),
     **{
         (product, category, service): (
@@ -549,7 +579,10 @@ TABLE: dict[LogSource, tuple[EventSource, ...]] = {
             ("nginx", None, None),
         )
     },
-    (None, "dns", None): (EventSource("Zeek dns", "zeek_dns", fields=ZEEK_DNS),),
+    (None, "dns", None): (
+        EventSource("Zeek dns", "zeek_dns", fields=ZEEK_DNS),
+        EventSource("Suricata dns", "suricata_event", (_where("event_type", "dns"),), fields=SURICATA_DNS),
+    ),
     (None, "firewall", None): (
         EventSource(
             "Zeek conn",
@@ -561,9 +594,9 @@ TABLE: dict[LogSource, tuple[EventSource, ...]] = {
     ),
     ("aws", None, "cloudtrail"): (EventSource("CloudTrail", "cloudtrail"),),
     ("aws", None, None): (EventSource("CloudTrail", "cloudtrail"),),
-    ("kubernetes", None, "audit"): (EventSource("Kubernetes audit", "kubernetes_audit"),),
-    ("kubernetes", "application", "audit"): (EventSource("Kubernetes audit", "kubernetes_audit"),),
-    ("kubernetes", None, None): (EventSource("Kubernetes audit", "kubernetes_audit"),),
+    ("kubernetes", None, "audit"): (KUBERNETES,),
+    ("kubernetes", "application", "audit"): (KUBERNETES,),
+    ("kubernetes", None, None): (KUBERNETES,),
     ("suricata", None, None): (EventSource("Suricata EVE", "suricata_event"),),
 }
 
