@@ -111,9 +111,15 @@ def ingest(
             report.problems.append(item)
     report.files = len(found)
     report.bytes = sum(file.size for file in found)
-    share = max(SMALLEST_TASK_BYTES, report.bytes // (TASKS_PER_WORKER * max(1, workers)))
+    # several workers want several tasks; their content may be many times the size of the files
+    share = TASK_BYTES if workers <= 1 and run is None else report.bytes // (TASKS_PER_WORKER * max(2, workers))
     planner = Planner(
-        store, known_evidence(store), readers, limits, in_place=in_place, task_bytes=min(TASK_BYTES, share)
+        store,
+        known_evidence(store),
+        readers,
+        limits,
+        in_place=in_place,
+        task_bytes=min(TASK_BYTES, max(SMALLEST_TASK_BYTES, share)),
     )
     committer = _Committer(store, registered_by, clock, report, progress)
     try:

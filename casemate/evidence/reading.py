@@ -40,7 +40,7 @@ from casemate.schema.case_tables import REJECTS
 
 REJECTS_TABLE = "rejects"
 REJECTS_AT_ONCE = 50_000
-TEXT_TYPES = (pa.string(), pa.dictionary(pa.int32(), pa.string()))
+TEXT, DICTIONARY = pa.string(), pa.dictionary(pa.int32(), pa.string())
 PLACES = ("record", "offset", "length")
 
 Beat = Callable[[int, int], None]
@@ -297,7 +297,7 @@ def _consume(
     deadline: Deadline,
     beat: Beat | None,
 ) -> Tally | None:
-    schemas = {table.name: table.schema for table in reader.tables}
+    tables = {table.name: _Table(table.schema) for table in reader.tables}
     tally: Tally | None = None
     rejects: list[Reject] = []
     for given in reader.read(source, context):
@@ -305,9 +305,9 @@ def _consume(
         if tally is not None:
             raise ValueError("the reader goes on after its tally")
         if isinstance(given, Rows):
-            batch = _checked(given, schemas)
+            batch = _checked(given, tables)
             account.kept += batch.num_rows
-            collected.add(given.table, schemas[given.table], batch)
+            collected.add(given.table, tables[given.table].schema, batch)
             if beat is not None and batch.num_rows:
                 beat(batch.column("offset")[batch.num_rows - 1].as_py(), account.kept + account.rejected)
         elif isinstance(given, Reject):
@@ -326,17 +326,24 @@ def _consume(
     return tally
 
 
-def _checked(rows: Rows, schemas: dict[str, pa.Schema]) -> pa.RecordBatch:
+class _Table:
+    """What the batches of one table are checked against."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.schema = schema
+        self.types: dict[str, pa.DataType] = dict(zip(schema.names, schema.types, strict=True))
+
+
+def _checked(rows: Rows, tables: dict[str, _Table]) -> pa.RecordBatch:
     """The batch, if it is what the table takes; told here, a fault stays with this evidence."""
-    if rows.table not in schemas:
+    if rows.table not in tables:
         raise ValueError(f"rows for the table {rows.table!r}, which the reader does not declare")
-    schema, batch = schemas[rows.table], rows.batch
-    for column in batch.schema:
-        if column.name == "evidence" or column.name not in schema.names:
-            raise ValueError(f"column {column.name!r} is not one of table {rows.table!r}")
-        wanted = schema.field(column.name).type
-        if column.type != wanted and not (wanted == pa.string() and column.type in TEXT_TYPES):
-            raise ValueError(f"column {column.name!r} of table {rows.table!r} is {column.type}, not {wanted}")
+    types, batch = tables[rows.table].types, rows.batch
+    for name, kind in zip(batch.schema.names, batch.schema.types, strict=True):
+        if name == "evidence" or name not in types:
+            raise ValueError(f"column {name!r} is not one of table {rows.table!r}")
+        if kind != types[name] and not (types[name] == TEXT and kind == DICTIONARY):
+            raise ValueError(f"column {name!r} of table {rows.table!r} is {kind}, not {types[name]}")
     for name in PLACES:
         if batch.column(name).null_count:
             raise ValueError(f"column {name!r} of table {rows.table!r} holds nulls")

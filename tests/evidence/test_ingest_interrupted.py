@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 import casemate.evidence.ingest as ingest
 from ingest_case import opened, take
-ingest.SMALLEST_TASK_BYTES = 20_000
+ingest.TASK_BYTES = 20_000
 with opened(Path(sys.argv[1])) as case:
     print("begun", flush=True)
     take(case, Path(sys.argv[2]))

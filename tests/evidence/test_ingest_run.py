@@ -202,7 +202,7 @@ def test_workers_do_not_change_the_tables(folder: Path, tmp_path: Path, monkeypa
         with opened(tmp_path / f"case{workers}") as case:
             report = take(case, folder, workers=workers)
             assert report.records == 9_000
-            assert report.commits > 3
+            assert report.commits == 1 if workers == 1 else report.commits > 3
             seen.append(canonical(case))
     assert seen[0] == seen[1]
 
