@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as csv
 
@@ -41,12 +42,17 @@ ROWS_AT_ONCE = 50_000
 MANY_DISTINCT = 0.5
 """A column with more distinct values than this share of its rows is not dictionary-encoded again."""
 
+MOST_HEADERS = 1_000
+"""Different headers of one file; a file of a year's rotated logs of all kinds has some hundred."""
 MOSTLY_DISTINCT = frozenset({"ts", "uid", "fuid"})
 
 HASH = ord("#")
 MARK = b"\xef\xbb\xbf"
 DIRECTIVES = (b"#separator", b"#set_separator", b"#empty_field", b"#unset_field", b"#path", b"#fields", b"#types")
 _ESCAPED = re.compile(rb"\\x([0-9a-fA-F]{2})")
+
+
+Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -174,20 +180,24 @@ def read(source: Source, context: ReadContext) -> Iterator[Rows | Reject | Tally
                 reason = f"line of {item.length:,} bytes is over the limit of {limits.line_bytes:,}"
                 yield Reject(item.record, item.offset, item.length, reason)
                 continue
+            groups: dict[Header, list[tuple[int, int]]] = {}
             for begin, end in _runs(item.lines):
                 if end == begin:
                     structure += 1
                     header = header.after(item.lines[begin])
-                    continue
-                records += end - begin
-                made = layouts.get(header)
+                else:
+                    records += end - begin
+                    groups.setdefault(header, []).append((begin, end))
+            for named, runs in groups.items():
+                made = layouts.get(named)
+                if made is None and len(layouts) < MOST_HEADERS:
+                    made = layouts[named] = layout(named, context.path, limits.fields_per_record)
                 if made is None:
-                    if len(layouts) >= 1_000:  # a header before every line must not fill the memory
-                        layouts.clear()
-                    made = layouts[header] = layout(header, context.path, limits.fields_per_record)
+                    made = Layout(named, trouble=f"the file has more than {MOST_HEADERS:,} different headers")
                 if len(notes) < MOST_NOTES:
                     notes.update(made.notes)
-                yield from _records(made, item, begin, end)
+                for places in _places(runs):
+                    yield from _records(made, item, places)
             last = item
         if last is not None and _open_ended(source, last):
             notes.add("the last line has no line end: the file may have been cut there, its last field may be short")
@@ -212,37 +222,44 @@ def _runs(lines: list[bytes]) -> Iterator[tuple[int, int]]:
     """(begin, end) of consecutive records, and (i, i) for line i that carries none, in order."""
     begin = 0
     for index in [i for i, line in enumerate(lines) if not line or line[0] == HASH]:
-        yield from _pieces(begin, index)
+        if begin < index:
+            yield begin, index
         yield index, index
         begin = index + 1
-    yield from _pieces(begin, len(lines))
+    if begin < len(lines):
+        yield begin, len(lines)
 
 
-def _pieces(begin: int, end: int) -> Iterator[tuple[int, int]]:
-    for start in range(begin, end, ROWS_AT_ONCE):
-        yield start, min(start + ROWS_AT_ONCE, end)
+def _places(runs: list[tuple[int, int]]) -> Iterator[Places]:
+    """Positions of the lines of one header in their block, so many at once as make a batch."""
+    whole = np.concatenate([np.arange(begin, end) for begin, end in runs])
+    for start in range(0, len(whole), ROWS_AT_ONCE):
+        yield whole[start : start + ROWS_AT_ONCE]
 
 
 def _open_ended(source: Source, block: LineBlock) -> bool:
     return int(block.offsets[-1] + block.lengths[-1]) == source.size
 
 
-def _records(made: Layout, block: LineBlock, begin: int, end: int) -> Iterator[Rows | Reject]:
-    numbers = np.arange(block.first_record + begin, block.first_record + end, dtype=np.int64)
-    offsets, lengths = block.offsets[begin:end], block.lengths[begin:end]
+def _records(made: Layout, block: LineBlock, places: Places) -> Iterator[Rows | Reject]:
+    numbers = block.first_record + places
+    offsets, lengths = block.offsets[places], block.lengths[places]
     if made.trouble:
         for place in zip(numbers.tolist(), offsets.tolist(), lengths.tolist(), strict=True):
             yield Reject(*place, made.trouble)
         return
-    data, bits = clean(block.lines[begin:end])
-    texts, wrong = split(data, end - begin, made)
+    begin, end = int(places[0]), int(places[-1]) + 1
+    together = end - begin == len(places)
+    lines = block.lines[begin:end] if together else [block.lines[place] for place in places.tolist()]
+    data, bits = clean(lines)
+    texts, wrong = split(data, len(lines), made)
     for index, count in wrong:
         reason = f"{count} fields where the header names {len(made.names)}"
         yield Reject(int(numbers[index]), int(offsets[index]), int(lengths[index]), reason)
-    if len(wrong) == end - begin:
+    if len(wrong) == len(lines):
         return
     if wrong:
-        kept = np.ones(end - begin, np.bool_)
+        kept = np.ones(len(lines), np.bool_)
         kept[[index for index, _ in wrong]] = False
         numbers, offsets, lengths, bits = numbers[kept], offsets[kept], lengths[kept], bits[kept]
     yield Rows(made.table.name, _batch(made, data, texts, numbers, offsets, lengths, bits))

@@ -405,3 +405,16 @@ def test_a_log_that_names_itself_twice_is_rejected_also_on_the_quick_way() -> No
         assert [reject.record for reject in rejects] == [2]
     rows, _, _ = run(f"{good}\n{good}\n", ZEEK_JSON)
     assert [(row["offset"], row["length"]) for row in rows] == [(0, len(good)), (len(good) + 1, len(good))]
+
+
+@pytest.mark.timeout(60)
+def test_headers_that_change_at_every_line_are_read_in_time_and_within_a_limit() -> None:
+    pair = "#path\tdns\n1713740391.0\tC1\n\n#path\tssh\n1713740392.0\tC2\n# a comment\n"
+    rows, rejects, tally = run("#fields\tts\tuid\n" + pair * 5_000)
+    assert not rejects
+    assert (len(rows), tally.structure) == (10_000, 20_001)
+    assert {(row["table"], row["uid"]) for row in rows} == {("zeek_dns", "C1"), ("zeek_ssh", "C2")}
+    every = "".join(f"#path\tx{number}\n1713740391.0\tC1\n" for number in range(zeek.MOST_HEADERS + 5))
+    rows, rejects, _ = run("#fields\tts\tuid\n" + every)
+    assert len(rows) == zeek.MOST_HEADERS
+    assert {reject.reason for reject in rejects} == {"the file has more than 1,000 different headers"}
