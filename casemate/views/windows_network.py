@@ -72,7 +72,7 @@ def dns_activity(table: ibis.Table) -> ibis.Table:
     rows = from_sysmon(table, "22")
     results = known(rows.QueryResults)
     quoted = results.replace("\\", "\\\\").replace('"', '\\"').re_replace(r";+$", "").replace(";", '","')
-    return rows.select(
+    look_ups = rows.select(
         **origin(rows, "sysmon"),
         activity_name=ibis.literal("Query"),
         status=ibis.ifelse(rows.QueryStatus == "0", "Success", "Failure"),
@@ -82,6 +82,7 @@ def dns_activity(table: ibis.Table) -> ibis.Table:
         answers=ibis.literal('["') + quoted + '"]',
         actor_process_name=base_name(rows.Image),
     )
+    return union([look_ups], DNS_ACTIVITY)
 
 
 VIEWS: tuple[View, ...] = (
