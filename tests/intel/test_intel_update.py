@@ -45,7 +45,7 @@ def serve() -> Iterator[Callable[[dict[str, bytes | Answer]], str]]:
                     self.end_headers()
                     self.wfile.write(content)
 
-            def log_message(self, *args: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 """Quiet."""
 
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -10,7 +10,7 @@ Bounds come from :mod:`casemate.detect.sigma.correlation_bounds` where the loade
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -382,3 +382,29 @@ def silent_rules(correlations: Sequence[Correlation]) -> frozenset[str]:
         if correlation.generate:
             spoken |= names
     return frozenset(fed - spoken)
+
+
+def unfed(correlations: Sequence[Correlation], ran: Collection[str]) -> list[Uncompiled]:
+    """Correlations that cannot find all they look for because a base rule did not run.
+
+    Args:
+        correlations: as compiled.
+        ran: ids of the single-event rules that ran on some records.
+    """
+    told: list[Uncompiled] = []
+    missing: dict[str, tuple[str, ...]] = {}
+    for correlation in correlations:  # each after those it refers to
+        lacking = [
+            title
+            for reference in correlation.references
+            for title in (
+                missing[reference.key]
+                if reference.correlation
+                else (() if reference.key in ran else (reference.title,))
+            )
+        ]
+        missing[correlation.key] = tuple(dict.fromkeys(lacking))
+        if lacking:
+            named = "', '".join(missing[correlation.key])
+            told.append(Uncompiled(correlation.key, correlation.title, f"its rule did not run: '{named}'"))
+    return told

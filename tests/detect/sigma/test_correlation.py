@@ -19,8 +19,9 @@ from sigma.rule import SigmaRule
 
 from casemate.detect.sigma.correlation import evaluate
 from casemate.detect.sigma.correlation_bounds import prepare_document
+from casemate.detect.sigma.correlation_endpoints import agreed, with_endpoints
 from casemate.detect.sigma.correlation_findings import findings
-from casemate.detect.sigma.correlation_rules import compile_correlations, needed_fields, silent_rules
+from casemate.detect.sigma.correlation_rules import compile_correlations, needed_fields, silent_rules, unfed
 from casemate.detect.sigma.load import LoadedRule
 from casemate.schema.findings import FINDINGS_WITH_RECORDS, finding_id
 
@@ -254,6 +255,51 @@ def test_findings_have_the_contract_columns_and_no_guessed_endpoints() -> None:
     assert row["source"] == {"kind": "address", "value": "192.0.2.7"}
     assert row["target"] == {"kind": "host", "value": "ws1", "service": None}
     assert run([rule], {"a": events(0, 1, IpAddress="-", Computer="ws1")}).to_pylist()[0]["source"] is None
+
+
+def test_findings_say_of_target_vector_and_outcome_what_all_records_agree_on() -> None:
+    then = correlation("then", type="temporal_ordered", rules=["a", "b"], **{"group-by": ["ip"]})
+    compiled, _ = compile_correlations(load(base_rule("a"), base_rule("b"), then))
+
+    def logins(number: int, time: int, event: str) -> pa.Table:
+        match = [Match("log", number, time, {"ip": "192.0.2.7"})]
+        said = {"source_ip": "192.0.2.7", "host": "gate", "program": "sshd", "event": event, "user": "root"}
+        raw = table(match, ("ip",))
+        for name, value in said.items():
+            raw = raw.append_column(name, pa.array([value], pa.string()))
+        return with_endpoints(raw, "syslog")
+
+    evaluated, evidences = evaluate(compiled, {"a": logins(1, 0, "failed"), "b": logins(2, 5, "accepted")})
+    row = findings(evaluated, evidences).to_pylist()[0]
+    assert row["target"] is not None
+    assert (row["target"]["kind"], row["target"]["value"]) == ("host", "gate")
+    assert row["vector"] == "credential"
+    plain = run([then], {"a": events(0, ip="192.0.2.7"), "b": [Match("log", 2, 5, {"ip": "192.0.2.7"})]}).to_pylist()[0]
+    assert (plain["target"], plain["vector"], plain["outcome"]) == (None, "unknown", "unknown")
+
+
+def test_agreement_needs_all_records_and_the_last_step_decides_the_outcome() -> None:
+    one = '{"source":["address","192.0.2.7"],"target":["host","gate","ssh"],"vector":"credential","outcome":"failed"}'
+    two = one.replace("failed", "succeeded").replace("ssh", "rdp")
+    both = agreed({}, [one, two], [two])
+    assert both.source == {"kind": "address", "value": "192.0.2.7"}
+    assert both.target == {"kind": "host", "value": "gate", "service": None}
+    assert (both.vector, both.outcome) == ("credential", "succeeded")
+    assert agreed({}, [one, two], [one, two]).outcome == "unknown"
+    elsewhere = one.replace("gate", "lab").replace("credential", "network")
+    differing = agreed({}, [one, elsewhere], [one, elsewhere])
+    assert (differing.target, differing.vector, differing.outcome) == (None, "unknown", "failed")
+
+
+def test_correlations_whose_base_rule_did_not_run_are_named() -> None:
+    many = correlation("many", type="event_count", rules=["a"], condition={"gte": 3})
+    then = correlation("then", type="temporal", rules=["many", "b"])
+    compiled, _ = compile_correlations(load(base_rule("a"), base_rule("b"), many, then))
+    assert [(one.key, one.reason) for one in unfed(compiled, {"b"})] == [
+        ("many", "its rule did not run: 'Rule a'"),
+        ("then", "its rule did not run: 'Rule a'"),
+    ]
+    assert unfed(compiled, {"a", "b"}) == []
 
 
 # ---- against the plain oracle, on generated events ----
