@@ -81,7 +81,9 @@ def test_one_frame_at_a_time_is_held(tmp_path: Path) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.data())
-def test_a_changed_blob_never_gives_other_content(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_a_changed_blob_never_gives_other_content(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     path = tmp_path_factory.mktemp("blob") / "b"
     content = TEXT[:3000]
     with pytest.MonkeyPatch.context() as patch:

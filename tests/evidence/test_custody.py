@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "custody.jsonl"
     log = opened(path)
     log.write("case", {"name": "x"})
-    log.write("note", {"text": "ü \" \\ \u2028"})
+    log.write("note", {"text": 'ü " \\ \u2028'})
     log.write("note", {"number": 3})
     log.close()
     return path
@@ -50,7 +50,7 @@ def test_each_line_follows_the_one_before(path: Path) -> None:
     assert lines[0].previous == FIRST_PREVIOUS
     assert [line.previous for line in lines[1:]] == [line.hash for line in lines[:-1]]
     assert lines[0].time == "2026-01-02T03:04:05.000006Z"
-    assert lines[1].facts == {"text": "ü \" \\ \u2028"}
+    assert lines[1].facts == {"text": 'ü " \\ \u2028'}
 
 
 def test_a_reopened_log_goes_on(path: Path) -> None:
