@@ -12,7 +12,7 @@ A reader says where fields go with an *arrange* function: it is called once per 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,16 @@ from casemate.evidence.lines import LineBlock, OverlongLine
 from casemate.evidence.readers.base import ReadContext, Reject, Rows, Source, Tally
 from casemate.evidence.readers.dictionary_columns import REST, TIME_RAW, ReadTime, Slots, TableColumns, read_json_time
 from casemate.evidence.readers.json_framing import json_lines
+from casemate.evidence.readers.json_texts import (
+    ONLY_NULL,
+    Fields,
+    exact_float,
+    first_texts,
+    flatten,
+    quick_float,
+    rest_texts,
+    texts,
+)
 from casemate.evidence.readers.json_values import read_object
 from casemate.limits import Limits
 from casemate.schema.native import NativeTable
@@ -33,7 +43,6 @@ BATCH_RECORDS = 65_536
 MOST_ARRANGEMENTS = 8_192  # distinct lists of keys remembered
 
 Keys = tuple[str, ...]
-Fields = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -199,7 +208,7 @@ class JsonRows:
             if read.flags:
                 flagged[index] = read.flags
             _into(exact, tuple(read.fields), index, read.fields)
-        for some, number in ((groups, _quick_float), (exact, _exact_float)):
+        for some, number in ((groups, quick_float), (exact, exact_float)):
             for keys, group in some.items():
                 self._place(_Work(block.lines, number, rejects, flagged), keys, group)
         return rejects
@@ -270,20 +279,20 @@ class JsonRows:
         if work.flagged:
             for index in work.flagged.keys() & set(group.indices):
                 table.flag(self._slots + index, work.flagged[index])
-        time = next((place for place in arrangement.times if kinds[place] != _ONLY_NULL), None)
+        time = next((place for place in arrangement.times if kinds[place] != ONLY_NULL), None)
         rest: list[int] = []
         for place, target in enumerate(arrangement.targets):
-            if kinds[place] == _ONLY_NULL:
+            if kinds[place] == ONLY_NULL:
                 continue
             if target is not None:
-                table.fill(target, slots, _texts(columns[place], kinds[place], work.number))
+                table.fill(target, slots, texts(columns[place], kinds[place], work.number))
             elif place != time:
                 rest.append(place)
         if time is not None:
-            table.fill(TIME_RAW, slots, _first_texts(columns, kinds, arrangement.times, work.number))
+            table.fill(TIME_RAW, slots, first_texts(columns, kinds, arrangement.times, work.number))
         if rest:
             names = arrangement.names or keys
-            table.fill(REST, slots, _rest([names[p] for p in rest], [columns[p] for p in rest], work.number))
+            table.fill(REST, slots, rest_texts([names[p] for p in rest], [columns[p] for p in rest], work.number))
 
     def _arrangement(self, keys: Keys) -> Arrangement:
         arrangement = self._arrangements.get(keys)
@@ -294,7 +303,6 @@ class JsonRows:
         return arrangement
 
 
-_ONLY_NULL = {type(None)}
 _CONTAINERS = {dict, list}
 
 
@@ -335,96 +343,3 @@ def _into(groups: dict[Keys, _Group], keys: Keys, index: int, record: Fields) ->
         group = groups[keys] = _Group([], [])
     group.indices.append(index)
     group.records.append(record)
-
-
-def flatten(record: Mapping[str, Any], prefix: str = "") -> Fields:
-    """Objects inside objects as dotted names; arrays and empty objects stay values.
-
-    Two paths with one name (``{"a": {"b": 1}, "a.b": 2}``) become an array of both values.
-    """
-    flat: Fields = {}
-    _flatten_into(flat, record, prefix)
-    return flat
-
-
-def _flatten_into(flat: Fields, record: Mapping[str, Any], prefix: str) -> None:
-    for key, value in record.items():
-        name = prefix + key
-        if type(value) is dict and value:
-            _flatten_into(flat, value, name + ".")
-        elif name in flat:
-            flat[name] = [flat[name], value]
-        else:
-            flat[name] = value
-
-
-# ---- values as text
-
-
-def _quick_float(value: float) -> str:
-    return orjson.dumps(value).decode()  # the recorded text: the line was written again and was the same
-
-
-_exact_float = repr  # json_values keeps as floats only numbers that Python writes as recorded
-
-
-def _text(value: Any, number: Callable[[float], str]) -> str | None:
-    if value is None or type(value) is str:
-        return value
-    if value is True:
-        return "true"
-    if value is False:
-        return "false"
-    if isinstance(value, float):
-        return number(value)
-    if isinstance(value, list):
-        if not any(isinstance(item, (list, dict)) for item in value):
-            return "\n".join("" if item is None else _text(item, number) or "" for item in value)
-        return orjson.dumps(value).decode()
-    if isinstance(value, dict):
-        return orjson.dumps(value).decode()
-    return str(value)
-
-
-def _texts(values: tuple[Any, ...], kinds: set[type], number: Callable[[float], str]) -> Iterable[str | None]:
-    if kinds <= _TEXT_OR_NULL:
-        return values
-    if kinds == {int}:
-        return map(str, values)
-    return [_text(value, number) for value in values]
-
-
-_TEXT_OR_NULL = {str, type(None)}
-
-
-def _first_texts(
-    columns: list[tuple[Any, ...]], kinds: list[set[type]], places: tuple[int, ...], number: Callable[[float], str]
-) -> Iterable[str | None]:
-    """The first value that is not null, by row."""
-    best, *others = [place for place in places if kinds[place] != _ONLY_NULL]
-    texts = _texts(columns[best], kinds[best], number)
-    if type(None) not in kinds[best] or not others:
-        return texts
-    rows = list(zip(texts, *(_texts(columns[place], kinds[place], number) for place in others), strict=True))
-    return [next((text for text in row if text is not None), None) for row in rows]
-
-
-def _rest(names: list[str], columns: list[tuple[Any, ...]], number: Callable[[float], str]) -> list[str | None]:
-    """The ``rest`` of each row: a JSON object; numbers and booleans as text, arrays as they are."""
-    dumps = orjson.dumps
-    ready: list[Iterable[Any]] = []
-    nulls = False
-    for column in columns:
-        kinds = set(map(type, column))
-        nulls = nulls or type(None) in kinds
-        if not kinds <= _KEPT_IN_REST:
-            column = tuple(value if type(value) in _KEPT_IN_REST else _text(value, number) for value in column)
-        ready.append(column)
-    rows = zip(*ready, strict=True)
-    if not nulls:
-        return [dumps(dict(zip(names, row, strict=True))).decode() for row in rows]
-    some = ({name: value for name, value in zip(names, row, strict=True) if value is not None} for row in rows)
-    return [dumps(fields).decode() if fields else None for fields in some]
-
-
-_KEPT_IN_REST = {str, list, dict, type(None)}

@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from casemate.evidence.readers.json_rows import Fields, flatten
+from casemate.evidence.readers.json_texts import Fields, flatten
 from casemate.evidence.readers.json_values import read_object
 from casemate.limits import Limits
 
