@@ -6,6 +6,9 @@ Every event is an ``api_activity``; logins to the console and calls that hand ou
 
 from __future__ import annotations
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportReturnType=false, reportCallIssue=false
+
 import ibis
 import ibis.expr.types as ir
 

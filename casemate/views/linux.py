@@ -13,6 +13,9 @@ One try to log in is one row of ``authentication``, though logs write of it seve
 
 from __future__ import annotations
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportReturnType=false, reportCallIssue=false
+
 import ibis
 import ibis.expr.types as ir
 

@@ -125,7 +125,7 @@ class _Elements:
         self.position = 0  # in the buffer
         self.keep = 0  # offset in the file from which the buffer must be kept
         self.ended = False
-        self.rescan_budget = RESCAN_BYTES + element_bytes
+        self.rescan_budget = RESCAN_BYTES
 
     # ---- the buffer
 
@@ -349,14 +349,14 @@ class _Elements:
 
     def recover(self, start: int, reason: str) -> BrokenElement:
         """Go to the next line that begins as the broken element did, or to the end."""
-        clear_at = self.here()
-        self.rescan_budget -= max(clear_at - start, 1)
+        looked_at = self.here() - start
         record = self.number()
-        if self.rescan_budget < 0:
+        if self.rescan_budget <= 0:
             self.stream.seek(0, 2)
             size = self.stream.tell()
             self.seek(size)
             return BrokenElement(record, start, size - start, f"{reason}; too much damage to look for more")
+        self.rescan_budget -= max(looked_at, 1)
         self.seek(start)
         line = self.buffer[: self.position].rpartition(b"\n")[2]
         indent = line if not line.strip() else None

@@ -119,7 +119,7 @@ def _fields(text: str) -> dict[str, str]:
             put(name, "".join(pieces))
             name = None
 
-    def refused(*_ignored: object) -> None:
+    def refused(*_ignored: object) -> int:
         raise _Refused("document types and entities are refused")
 
     parser = expat.ParserCreate()
