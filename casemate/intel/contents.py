@@ -28,6 +28,9 @@ RULE_SUFFIXES = (".yml", ".yaml")
 DOCUMENT_KINDS = re.compile(rb"^(detection|correlation|filter)[ \t]*:", re.MULTILINE)
 """What a Sigma document is, by its key at the beginning of a line."""
 
+RULE_DAYS = re.compile(rb"^(?:date|modified)[ \t]*:[ \t]*['\"]?(\d{4}[-/][01]\d[-/][0-3]\d)\b", re.MULTILINE)
+"""When a rule was written or changed; the days of files in an archive say only when it was packed."""
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -70,7 +73,7 @@ def read_contents(path: Path) -> Contents:
     if head[:1] == b"{":
         return _knowledge("atlas", parse_atlas(content), ".json" + packed)
     if DOCUMENT_KINDS.search(content):
-        return _rule_contents([content], None, ".yml" + packed)
+        return _rule_contents([content], ".yml" + packed)
     return _knowledge("atlas", parse_atlas(content), ".yaml" + packed)
 
 
@@ -106,10 +109,8 @@ def _rules(path: Path) -> Contents:
                 raise BadInput(f"more than {RULE_FILES} rule files", where=str(path))
             if sum(one.file_size for one in members) > UNPACKED_BYTES:
                 raise LimitReached(f"unpacks to more than {UNPACKED_BYTES} bytes", where=str(path))
-            newest = max((one.date_time[:3] for one in members), default=(1980, 1, 1))
-            dated = f"{newest[0]:04}-{newest[1]:02}-{newest[2]:02}" if newest > (1980, 1, 1) else None
             contents = (_member(archive, one) for one in members if one.file_size <= RULE_BYTES)
-            return _rule_contents(contents, dated, ".zip", where=str(path))
+            return _rule_contents(contents, ".zip", where=str(path))
     except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, NotImplementedError, EOFError) as error:
         raise BadInput(f"not a readable zip archive: {error}", where=str(path)) from error
 
@@ -119,10 +120,13 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         return stream.read(RULE_BYTES + 1)
 
 
-def _rule_contents(contents: Iterable[bytes], dated: str | None, suffix: str, where: str | None = None) -> Contents:
+def _rule_contents(contents: Iterable[bytes], suffix: str, where: str | None = None) -> Contents:
     counts = {"files": 0, "rules": 0, "correlations": 0, "filters": 0}
     names = {b"detection": "rules", b"correlation": "correlations", b"filter": "filters"}
+    dated = None
     for content in contents:
+        days = [day.decode().replace("/", "-") for day in RULE_DAYS.findall(content)]
+        dated = max([dated or "", *days]) or None
         found = DOCUMENT_KINDS.findall(content)
         counts["files"] += bool(found)
         for kind in found:

@@ -198,7 +198,9 @@ def install(
     if expected is not None and contents.dataset != expected:
         raise BadInput(f"this is {contents.dataset}, not {expected}", where=source)
     digest = file_hash(file)
-    version = f"{contents.dated or fetched_at.date().isoformat()}-{digest[:HASH_DIGITS]}"
+    today = fetched_at.date().isoformat()
+    dated = contents.dated if contents.dated is not None and contents.dated <= today else None
+    version = f"{dated or today}-{digest[:HASH_DIGITS]}"
     folder = _folder(root, contents.dataset)
     folder.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time(folder):
@@ -212,7 +214,7 @@ def install(
             name=contents.dataset,
             version=version,
             release=contents.version,
-            dated=contents.dated,
+            dated=dated,
             source=source,
             fetched_at=fetched_at,
             sha256=digest,

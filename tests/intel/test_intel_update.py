@@ -87,6 +87,12 @@ def test_real_releases_from_a_server(
     assert counts["sigma"]["rules"] == 3754
     assert counts["attack"]["techniques"] + counts["attack"]["revoked"] + counts["attack"]["deprecated"] == 835
     assert counts["atlas"] == {"techniques": 170, "revoked": 0, "deprecated": 0, "tactics": 16}
+    dated = {one.name: one.installed.dated for one in outcomes if one.installed}
+    assert {name: str(day)[:7] for name, day in dated.items()} == {
+        "sigma": "2026-07",  # the newest rule, not the day the archive was packed
+        "attack": "2025-11",
+        "atlas": "2026-04",
+    }
     sources = {one.name: one.installed.source for one in outcomes if one.installed}
     assert sources["attack"] == base + "enterprise-attack.json"
     assert installed_rules(tmp_path)[1].read_bytes() == (shared_data / "sigma/rules.zip").read_bytes()
@@ -151,6 +157,13 @@ def test_pin_finds_the_same_or_says_what_to_do(tmp_path: Path) -> None:
         resolve(installed.pin, root)
     with pytest.raises(BadInput):
         resolve(Pin("sigma", "../../etc", "0"), root)
+
+
+def test_a_day_in_the_future_is_not_believed(tmp_path: Path) -> None:
+    (tmp_path / "one.yml").write_text(RULE + "modified: 2052-01-01\n")
+    installed = update(source=tmp_path / "one.yml", now=NOW, root=tmp_path / "home")[0].installed
+    assert installed is not None
+    assert (installed.dated, installed.version[:10]) == (None, "2026-09-01")
 
 
 def test_own_rules_are_always_there(tmp_path: Path) -> None:
