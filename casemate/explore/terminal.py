@@ -117,7 +117,8 @@ def blind_spot(found: Sequence[SourceCoverage]) -> str:
         if not firsts:
             return "no record has a time, so gaps cannot be seen"
         lasts = [source.last for source in found if source.last]
-        return f"no unusual silence of an hour or more; nothing before {_minute(min(firsts))} or after {_minute(max(lasts))}"
+        ends = f"nothing before {_minute(min(firsts))} or after {_minute(max(lasts))}"
+        return f"no unusual silence of an hour or more; {ends}"
     name = f"{blind.table} of {blind.host}" if blind.host else blind.table
     length = _length(timedelta(seconds=blind.longest_silence_seconds))
     others = sum(source.silence_is_unusual for source in found) - 1

@@ -79,6 +79,13 @@ RULES: tuple[BehaviourRule, ...] = (
         "one source failed with many different accounts",
     ),
     _rule(
+        "password_spraying_outside",
+        "Password spraying from outside",
+        "low",
+        "T1110.003",
+        "an outside source failed with many different accounts; every service facing the internet sees this",
+    ),
+    _rule(
         "password_guessing", "Password guessing", "medium", "T1110.001", "one source failed many times on one service"
     ),
     _rule(
@@ -148,6 +155,7 @@ def guessing(
     return Statements(every, _findings)
 
 
+_GUESSES = ["password_spraying", "password_spraying_outside", "password_guessing", "password_guessing_outside"]
 _SCOPE = ["source_kind", "source", "target", "service"]
 _GROUP = ["key", "rule", "source_kind", "source", "target_kind", "target", "service", "episode"]
 
@@ -205,6 +213,7 @@ def _judged(table: ibis.Table, settings: GuessingSettings) -> ibis.Table:
             (table.lost == 0, ibis.null("string")),
             (stored & (table.all_failures >= settings.failures_inside), "repeated_failure"),
             (stored, ibis.null("string")),
+            (table.sprayed & outside, "password_spraying_outside"),
             (table.sprayed, "password_spraying"),
             (guessed & outside, "password_guessing_outside"),
             (guessed, "password_guessing"),
@@ -233,7 +242,7 @@ def _won(table: ibis.Table) -> ibis.Table:
     """Adds ``won``: this record got in, and guessing of the same source and service came before."""
     order = [table.time, table.evidence, table.record]
     before = ibis.window(group_by=_SCOPE, order_by=order, preceding=(None, 1))
-    guess = table.rule.isin(["password_spraying", "password_guessing", "password_guessing_outside"]).fill_null(False)
+    guess = table.rule.isin(_GUESSES).fill_null(False)
     weight = ibis.ifelse(guess, ibis.greatest(table.failures, table.lost), 0)
     tried = table.mutate(guessed_before=weight.sum().over(before).fill_null(0))
     # An unnamed success follows unnamed guesses; a named one must have been among the guessed accounts,
@@ -264,7 +273,7 @@ def _findings(table: ibis.Table) -> ibis.Table:
     won = grouped.rule == "success_after_guessing"
     # Whoever got in does not go on guessing, and no session was long enough for a login that was used:
     # many undecided tries are called failed, with low confidence; a single visit stays unknown.
-    guessed = grouped.rule.isin(["password_spraying", "password_guessing", "password_guessing_outside"])
+    guessed = grouped.rule.isin(_GUESSES)
     outcome = ibis.cases((won, "succeeded"), ((grouped.failures > 0) | guessed, "failed"), else_="unknown")
     confidence = ibis.cases(
         (won & (grouped.successes == 0), "low"),

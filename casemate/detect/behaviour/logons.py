@@ -85,7 +85,7 @@ def logons(authentication: ibis.Table, network: ibis.Table, own: Sequence[str], 
         time=table.time,
         source_kind=ibis.cases((remote, "address"), (host.notnull(), "host"), else_="unknown"),
         source=ibis.ifelse(remote, table.src_endpoint_ip, host).fill_null(""),
-        inside=ibis.ifelse(remote, within(table.src_endpoint_ip, own), ibis.literal(True)),
+        inside=ibis.ifelse(remote, within(table.src_endpoint_ip, own), ~_foreign(table)),
         target_kind=_target_kind(table),
         target=ibis.coalesce(
             table.dst_endpoint_ip, table.dst_endpoint_hostname, table.device_hostname, table.service_name
@@ -95,6 +95,19 @@ def logons(authentication: ibis.Table, network: ibis.Table, own: Sequence[str], 
         result=result,
         tries=ibis.greatest(table.unmapped_attempts.fill_null(1), ibis.literal(1, type="int64")),
     )
+
+
+def _foreign(table: ibis.Table) -> ir.BooleanValue:
+    """Whether a source is known by a full host name only, as sshd looks up, of no local or own domain.
+
+    Windows writes the name the client gave itself, which says nothing about where it is.
+    """
+    name = table.src_endpoint_hostname.lower()
+    domain = table.device_hostname.lower().re_extract(r"^[^.]+([.].+)$", 1)
+    own_domain = (domain != "") & name.endswith(domain)
+    looked_up = ~table.metadata_product_name.isin(["windows", "sysmon"]).fill_null(False)
+    full = name.re_search(r"[.][a-z-]{2,}$") & ~name.re_search(r"[.](local|localdomain|lan|internal|home|corp)$")
+    return looked_up & full.fill_null(False) & ~own_domain.fill_null(False)
 
 
 def _target_kind(table: ibis.Table) -> ir.StringValue:

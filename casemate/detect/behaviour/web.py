@@ -21,7 +21,8 @@ import ibis
 from casemate.detect.behaviour.networks import within
 from casemate.detect.behaviour.rules import BehaviourRule, Statements, bursts, first_of, key, over
 
-_BARE_ADDRESS = r"^([0-9]{1,3}([.][0-9]{1,3}){3}|[[][0-9a-fA-F:]+[]])(:[0-9]+)?$"
+_BARE_ADDRESS = r"^([0-9]{1,3}([.][0-9]{1,3}){3}|.[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:]*.)(:[0-9]+)?$"
+"""An IPv4 address, or an IPv6 address in brackets (any character here: engines read brackets differently)."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,7 @@ def web_searches(http: ibis.Table, own: Sequence[str], settings: WebSettings | N
             table.dst_endpoint_ip.notnull() & port.notnull(), port.cast("string") + "/tcp", ibis.literal("web")
         ),
         path=table.http_request_url_path.fill_null(""),
-        unasked=~within(table.src_endpoint_ip, own)
-        & (
-            (table.http_response_code == 400)
-            | table.http_request_url_hostname.re_search(_BARE_ADDRESS).fill_null(False)
-        ),
+        unasked=~within(table.src_endpoint_ip, own) & ((table.http_response_code == 400) | bare),
         failed=((table.http_response_code >= 400) & (table.http_response_code != 401)).cast("int64"),
     )
     group = ["source", "target", "service"]

@@ -232,6 +232,15 @@ def test_a_session_that_only_lingers_is_not_a_login(connection):
     assert rules(rows) == ["password_guessing_outside"]
 
 
+def test_a_source_known_by_its_full_name_only_is_outside_unless_it_is_of_the_own_domain(connection):
+    def named(name: str) -> list[dict]:
+        ends = {"src_endpoint_hostname": name, "device_hostname": "login.lab.example"}
+        return [logon(i, "Failure", None, dst_endpoint_ip=None, **ends) for i in range(20)]
+
+    assert rules(run(connection, logons=named("host-9.example.net"))) == ["password_guessing_outside"]
+    assert rules(run(connection, logons=named("desk.lab.example"))) == ["password_guessing"]
+
+
 def test_spraying_is_told_from_guessing(connection):
     logons = [logon(i * 60, "Failure", user=f"user{i}", source="10.0.7.7") for i in range(12)]
     assert set(rules(run(connection, logons=logons))) == {"password_spraying"}
