@@ -203,6 +203,10 @@ def test_every_number_can_be_asked_for_its_rows(case):
     assert all(f"`{measure.name}`" in listing(MEASURES) for measure in MEASURES)
 
 
+def test_the_list_of_measures_in_the_docs_is_current():
+    assert listing(MEASURES) in (Path(__file__).parents[2] / "docs/measures.md").read_text()
+
+
 def busy(**changes) -> SummaryInput:
     measured = {
         "evidence.files": 9_999,

@@ -45,7 +45,7 @@ def flow(seconds: float, source: str, target: str, port: int, **changes) -> dict
     return {**row, **changes}
 
 
-def logon(seconds: float, status: str, source: str = OUTSIDE, user: str | None = "root", **changes) -> dict:
+def logon(seconds: float, status: str, source: str | None = OUTSIDE, user: str | None = "root", **changes) -> dict:
     row = {
         "time": at(seconds),
         "src_endpoint_ip": source,
