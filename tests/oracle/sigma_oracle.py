@@ -12,7 +12,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -55,10 +55,12 @@ class Record:
     def __init__(self, table: str, row: Mapping[str, Any]) -> None:
         self.table = table
         self.fields: dict[str, str] = {}
+        self.all: list[str] = []
         for key, value in json.loads(row.get("rest") or "{}").items():
             if value is not None:
                 text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
                 self.fields.setdefault(key.lower(), text)
+                self.all.append(text)
         self.columns: set[str] = set()
         for key, value in row.items():
             if key in FIXED or key == "rest":
@@ -67,6 +69,7 @@ class Record:
             self.fields.pop(key.lower(), None)
             if isinstance(value, str):
                 self.fields[key.lower()] = value
+                self.all.append(value)
 
     def value(self, field: str, source: EventSource) -> str | None:
         """The value a rule's field has in this record."""
@@ -110,21 +113,46 @@ def sources_of(rule: SigmaRule, record: Record) -> list[EventSource]:
             fits = fits and (where.absent if value is None else value.lower() in where.values)
         if source.one_of and all(record.fields.get(column.lower()) is None for column in source.one_of):
             fits = False
-        if fits and not (source.strict and _unanswered(rule, source)):
+        if fits:
             found.append(source)
     return found
 
 
-def matches(rule: SigmaRule, record: Record) -> bool:
-    """Whether the rule matches the record."""
+def matches(rule: SigmaRule, record: Record, trees: list[Any] | None = None) -> bool:
+    """Whether the rule matches the record; `trees` are its parsed conditions, if at hand."""
+    if trees is None:
+        trees = [condition.parsed for condition in rule.detection.parsed_condition]
     return any(
-        _holds(condition.parsed, record, source)
+        _holds(tree, record, source)
         for source in sources_of(rule, record)
-        for condition in rule.detection.parsed_condition
+        if not (source.strict and _unanswered(trees, source))
+        for tree in trees
     )
 
 
-def _unanswered(rule: SigmaRule, source: EventSource) -> bool:
+class Oracle:
+    """A rule set, each condition parsed once and each record shown only to rules of its kind."""
+
+    def __init__(self, rules: Mapping[str, SigmaRule]) -> None:
+        self._groups: dict[tuple[str | None, ...], list[tuple[str, SigmaRule, list[Any]]]] = {}
+        for identity, rule in rules.items():
+            source = rule.logsource
+            trees = [condition.parsed for condition in rule.detection.parsed_condition]
+            key = (source.product, source.category, source.service)
+            self._groups.setdefault(key, []).append((identity, rule, trees))
+
+    def matching(self, record: Record) -> set[str]:
+        """Ids of the rules that match a record."""
+        return {
+            identity
+            for group in self._groups.values()
+            if sources_of(group[0][1], record)
+            for identity, rule, trees in group
+            if matches(rule, record, trees)
+        }
+
+
+def _unanswered(trees: list[Any], source: EventSource) -> bool:
     def under_not(node: Any, negated: bool) -> bool:
         if isinstance(node, ConditionNOT):
             return under_not(node.args[0], not negated)
@@ -134,7 +162,7 @@ def _unanswered(rule: SigmaRule, source: EventSource) -> bool:
             return negated and node.field.lower() not in source.recorded
         return False
 
-    return any(under_not(condition.parsed, False) for condition in rule.detection.parsed_condition)
+    return any(under_not(tree, False) for tree in trees)
 
 
 def _holds(node: Any, record: Record, source: EventSource) -> bool:
@@ -147,7 +175,7 @@ def _holds(node: Any, record: Record, source: EventSource) -> bool:
     if isinstance(node, ConditionFieldEqualsValueExpression):
         return _field(node.field, node.value, record, source)
     if isinstance(node, ConditionValueExpression):
-        return any(_keyword(node.value, value) for value in record.fields.values())
+        return any(_keyword(node.value, value) for value in record.all)
     raise NotImplementedError(type(node).__name__)
 
 
@@ -257,10 +285,12 @@ def _number(value: str) -> float | int | None:
 
 def _clock(value: str, part: TimestampPart) -> int | None:
     moment = None
-    text = re.sub(r"[.,][0-9]+", "", value.strip().replace("T", " ", 1)).replace("Z", "+00:00").replace(" UTC", "+00:00")
+    text = (
+        re.sub(r"[.,][0-9]+", "", value.strip().replace("T", " ", 1)).replace("Z", "+00:00").replace(" UTC", "+00:00")
+    )
     for form in ("%Y-%m-%d %H:%M:%S%z", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M%z", "%Y-%m-%d %H:%M"):
         try:
-            moment = datetime.strptime(text, form)  # noqa: DTZ007
+            moment = datetime.strptime(text, form)
             break
         except ValueError:
             continue
@@ -268,8 +298,8 @@ def _clock(value: str, part: TimestampPart) -> int | None:
         number = _number(value)
         if number is None or not 1e8 <= number < 1e11:
             return None
-        moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=float(number))
-    moment = moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=float(number))
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     if part is TimestampPart.WEEK:
         return moment.isocalendar()[1]
     return int(getattr(moment, part.name.lower()))

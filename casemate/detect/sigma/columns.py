@@ -69,18 +69,20 @@ class RestKeys:
     def __init__(self, keys: Iterable[str]) -> None:
         self.keys = sorted(keys)
         self._database: hyperscan.Database | None = None
-        if self.keys:
-            expressions = [b"".join(b"\\x%02x" % byte for byte in orjson.dumps(key)) + rb"\s*:" for key in self.keys]
-            flags = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_UTF8
-            self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-            self._database.compile(
-                expressions=expressions, ids=list(range(len(expressions))), flags=[flags] * len(expressions)
-            )
+        self._any = not all(key.isascii() for key in self.keys)  # letters beyond ASCII: look at every row
 
     def may_hold(self, rest: str) -> bool:
         """False only if none of the keys stands in `rest`."""
+        if self._any or not self.keys:
+            return bool(self.keys)
         if self._database is None:
-            return False
+            self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+            flags = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_SINGLEMATCH
+            self._database.compile(
+                expressions=[b"".join(b"\\x%02x" % byte for byte in orjson.dumps(key)) + rb"\s*:" for key in self.keys],
+                ids=list(range(len(self.keys))),
+                flags=[flags] * len(self.keys),
+            )
         found: list[int] = []
         self._database.scan(
             rest.encode("utf-8", "replace"), match_event_handler=lambda number, *_: found.append(number)

@@ -40,7 +40,9 @@ def compiled(*documents: dict[str, Any], **options: Any) -> CompiledRules:
     return rules
 
 
-def batch(records: Sequence[Mapping[str, Any]], *, columns: Sequence[str] | None = None, plain: bool = False) -> pa.RecordBatch:
+def batch(
+    records: Sequence[Mapping[str, Any]], *, columns: Sequence[str] | None = None, plain: bool = False
+) -> pa.RecordBatch:
     """Records (``rest`` as a dict) as a batch of a native table."""
     names = list(columns if columns is not None else dict.fromkeys(name for record in records for name in record))
     arrays: dict[str, pa.Array] = {

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "oracle")]
-
 from sigma_helpers import batch, load
 from sigma_oracle import Record, matches
 
@@ -22,7 +17,21 @@ TEXT = st.text(LETTERS, max_size=5)
 VALUES = st.one_of(
     TEXT,
     st.sampled_from(
-        ["", "1", "10", "-3", "2.5", "007", "10.0.0.7", "10.1.2.3", "::1", "true", "2024-03-05T07:08:09Z", "1709622489", "abab"]
+        [
+            "",
+            "1",
+            "10",
+            "-3",
+            "2.5",
+            "007",
+            "10.0.0.7",
+            "10.1.2.3",
+            "::1",
+            "true",
+            "2024-03-05T07:08:09Z",
+            "1709622489",
+            "abab",
+        ]
     ),
 )
 FIELDS = ("Image", "CommandLine", "User", "OddField", "odd.key")
@@ -35,19 +44,33 @@ RECORD = st.fixed_dictionaries(
         "rest": st.dictionaries(st.sampled_from(["OddField", "oddfield", "odd.key", "Other"]), VALUES, max_size=2),
     },
 )
-PLAIN_VALUE = st.one_of(TEXT, st.integers(-3, 12), st.none(), st.sampled_from(["", "*", "?", "a*", "*b", "a*b", "\\*", "a\\?"]))
-SAFE_REGEX = st.sampled_from(["a", "^a", "b$", "a.b", "[ab]+", "(a|b){2}", "A", "\\\\", "^$", "a\\Z", "\\d+", "é", "^.{3}$", "a?"])
+PLAIN_VALUE = st.one_of(
+    TEXT, st.integers(-3, 12), st.none(), st.sampled_from(["", "*", "?", "a*", "*b", "a*b", "\\*", "a\\?"])
+)
+SAFE_REGEX = st.sampled_from(
+    ["a", "^a", "b$", "a.b", "[ab]+", "(a|b){2}", "A", "\\\\", "^$", "a\\Z", "\\d+", "é", "^.{3}$", "a?"]
+)
 MODIFIED = st.one_of(
-    st.tuples(st.sampled_from(["contains", "startswith", "endswith", "contains|cased", "startswith|cased", "cased"]), TEXT),
+    st.tuples(
+        st.sampled_from(["contains", "startswith", "endswith", "contains|cased", "startswith|cased", "cased"]), TEXT
+    ),
     st.tuples(st.sampled_from(["contains|all", "endswith|all"]), st.lists(TEXT, min_size=1, max_size=3)),
     st.tuples(st.sampled_from(["re", "re|i", "re|m", "re|s", "re|i|m"]), SAFE_REGEX),
     st.tuples(st.sampled_from(["contains|windash", "windash"]), st.sampled_from([" -a", "-b", "/a", "a"])),
     st.tuples(st.sampled_from(["gt", "gte", "lt", "lte"]), st.integers(-3, 12)),
     st.tuples(st.just("cidr"), st.sampled_from(["10.0.0.0/8", "10.0.0.0/24", "::/64"])),
     st.tuples(st.just("exists"), st.booleans()),
-    st.tuples(st.sampled_from(["fieldref", "fieldref|contains", "fieldref|startswith", "fieldref|endswith"]), st.sampled_from(FIELDS)),
-    st.tuples(st.sampled_from(["base64", "base64offset|contains", "wide|base64offset|contains"]), st.sampled_from(["a", "ab", "abc"])),
-    st.tuples(st.sampled_from(["hour", "minute", "day", "week", "month", "year"]), st.sampled_from([3, 5, 7, 8, 10, 2024])),
+    st.tuples(
+        st.sampled_from(["fieldref", "fieldref|contains", "fieldref|startswith", "fieldref|endswith"]),
+        st.sampled_from(FIELDS),
+    ),
+    st.tuples(
+        st.sampled_from(["base64", "base64offset|contains", "wide|base64offset|contains"]),
+        st.sampled_from(["a", "ab", "abc"]),
+    ),
+    st.tuples(
+        st.sampled_from(["hour", "minute", "day", "week", "month", "year"]), st.sampled_from([3, 5, 7, 8, 10, 2024])
+    ),
     st.tuples(st.sampled_from(["neq", "contains|neq"]), TEXT),
 )
 
@@ -56,7 +79,9 @@ MODIFIED = st.one_of(
 def item(draw: st.DrawFn) -> tuple[str, Any]:
     field = draw(st.sampled_from(FIELDS))
     if draw(st.booleans()):
-        return field, draw(st.one_of(PLAIN_VALUE, st.lists(PLAIN_VALUE.filter(lambda v: v is not None), min_size=1, max_size=3)))
+        return field, draw(
+            st.one_of(PLAIN_VALUE, st.lists(PLAIN_VALUE.filter(lambda v: v is not None), min_size=1, max_size=3))
+        )
     modifier, value = draw(MODIFIED)
     return f"{field}|{modifier}", value
 
@@ -75,7 +100,11 @@ DETECTION = st.fixed_dictionaries({"sel1": SELECTION, "sel2": SELECTION, "other1
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
-@given(detections=st.lists(DETECTION, min_size=1, max_size=4), records=st.lists(RECORD, min_size=1, max_size=8), plain=st.booleans())
+@given(
+    detections=st.lists(DETECTION, min_size=1, max_size=4),
+    records=st.lists(RECORD, min_size=1, max_size=8),
+    plain=st.booleans(),
+)
 def test_the_matcher_agrees_with_the_plain_evaluator(
     detections: list[dict[str, Any]], records: list[dict[str, Any]], plain: bool
 ) -> None:
