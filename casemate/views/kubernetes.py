@@ -4,7 +4,6 @@ from __future__ import annotations
 
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
 # pyright: reportReturnType=false, reportCallIssue=false
-
 import ibis
 
 from casemate.schema.ocsf import API_ACTIVITY

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
 # pyright: reportReturnType=false, reportCallIssue=false
-
 import ibis
 import ibis.expr.types as ir
 

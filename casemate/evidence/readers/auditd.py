@@ -62,7 +62,7 @@ _HEAD = re.compile(
     r"(?P<serial>\d{1,20})\)\s?:(?P<body>.*)\Z",
     re.DOTALL | re.ASCII,
 )
-_PAIR = re.compile(r"([A-Za-z][\w.-]{0,63}(?:\[\d{1,6}\])?)=(\"[^\"]*\"|'[^']*'|[^\s\"']\S*|)", re.ASCII)
+_PAIR = re.compile(r"(?<![\w.-])([A-Za-z][\w.-]{0,63}(?:\[\d{1,6}\])?)=(\"[^\"]*\"|'[^']*'|[^\s\"']\S*|)", re.ASCII)
 _HEX = re.compile(r"(?:[0-9A-F]{2})+\Z", re.ASCII)
 _ARGUMENT = re.compile(r"a(\d{1,6})(?:\[(\d{1,6})\])?\Z", re.ASCII)
 _LOCAL_TIME = re.compile(r"(\d\d)/(\d\d)/(\d{4}|\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?\Z", re.ASCII)
