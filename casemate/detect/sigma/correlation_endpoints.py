@@ -129,9 +129,10 @@ def agreed(group: Mapping[str, str], said: Sequence[str], last: Sequence[str]) -
     targets = {tuple(one["target"][:2]) if one["target"] else None for one in read}
     services = {one["target"][2] if one["target"] else None for one in read}
     vectors = {one["vector"] for one in read}
-    outcomes = {orjson.loads(text)["outcome"] for text in last}
     if source is None and len(sources) == 1 and (only := sources.pop()) is not None:
         source = {"kind": only[0], "value": only[1]}
+    # a success of somebody else is not the outcome of what came before it
+    outcomes = {orjson.loads(text)["outcome"] for text in (last if source is not None else said)}
     if len(targets) == 1 and (only := targets.pop()) is not None:
         service = services.pop() if len(services) == 1 else None
         if target is None or (target["kind"], target["value"]) == only:

@@ -286,6 +286,8 @@ def test_agreement_needs_all_records_and_the_last_step_decides_the_outcome() -> 
     assert both.target == {"kind": "host", "value": "gate", "service": None}
     assert (both.vector, both.outcome) == ("credential", "succeeded")
     assert agreed({}, [one, two], [one, two]).outcome == "unknown"
+    somebody_else = two.replace("192.0.2.7", "192.0.2.8")
+    assert agreed({}, [one, somebody_else], [somebody_else]).outcome == "unknown"
     elsewhere = one.replace("gate", "lab").replace("credential", "network")
     differing = agreed({}, [one, elsewhere], [one, elsewhere])
     assert (differing.target, differing.vector, differing.outcome) == (None, "unknown", "failed")
