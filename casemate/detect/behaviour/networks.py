@@ -65,12 +65,12 @@ def own_networks(given: Sequence[str], inferred_hosts: Iterable[str] = ()) -> Ow
             except ValueError as error:
                 raise BadInput(f"not a network: '{text}'", hint="write 203.0.113.0/24 or 2001:db8::/32") from error
         networks = tuple(sorted({str(ipaddress.ip_network(text, strict=False)) for text in given}))
-        return OwnNetworks(networks, False, f"own addresses as given: {', '.join(networks)}")
+        return OwnNetworks(networks, False, f"as given: {', '.join(networks)}")
     hosts = sorted({_host_network(text) for text in inferred_hosts} - {None}, key=str)
     shown = ", ".join(str(host).removesuffix("/32").removesuffix("/128") for host in hosts[:3])
     more = f" and {len(hosts) - 3} more" if len(hosts) > 3 else ""
     found = f" and {shown}{more}" if hosts else ""
-    statement = f"own addresses inferred: private ranges{found}; --own says it better"
+    statement = f"inferred: private ranges{found}; --own says it better"
     return OwnNetworks((*PRIVATE, *(str(host) for host in hosts)), True, statement)
 
 
