@@ -17,9 +17,9 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "oracle"))
 
-from sigma_sets import differences, members, oracle_of, read_batches, sample  # noqa: E402
+from sigma_sets import differences, members, oracle_of, read_batches, sample
 
-from casemate.detect.sigma.cache import install_rules, open_matcher  # noqa: E402
+from casemate.detect.sigma.cache import install_rules, open_matcher
 
 
 def contents(data: Path) -> Iterator[tuple[str, bytes]]:

@@ -41,9 +41,10 @@ class Column:
     @property
     def values(self) -> list[str]:
         """The distinct values."""
-        if self._values is None:
-            self._values = self.dictionary.to_pylist()
-        return self._values
+        values = self._values
+        if values is None:
+            values = self._values = list(self.dictionary.to_pylist())
+        return values
 
     def text(self, row: int) -> str | None:
         """The value of one row."""

@@ -159,11 +159,22 @@ def rules_from_plain(plain: dict[str, Any]) -> CompiledRules:
     """
     _check(plain)
     rules = CompiledRules()
-    for identity, title, path, digest, version, severity, techniques, tactics, *others, notes in plain["rules"]:
+    for identity, title, path, digest, version, severity, *others in plain["rules"]:
+        techniques, tactics, confidence, finding, log_source, notes = others
         rules.rules.append(
             CompiledRule(
-                *(identity, title, path, digest, version, severity),
-                *(tuple(techniques), tuple(tactics), *others, tuple(notes)),
+                id=identity,
+                title=title,
+                path=path,
+                hash=digest,
+                version=version,
+                severity=severity,
+                techniques=tuple(techniques),
+                tactics=tuple(tactics),
+                confidence=confidence,
+                finding=finding,
+                log_source=log_source,
+                notes=tuple(notes),
             )
         )
     rules.refused = [Refused(*refused) for refused in plain["refused"]]

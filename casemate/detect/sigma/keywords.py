@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 import hyperscan
 import numpy as np
@@ -148,7 +149,7 @@ class KeywordMatcher:
         return sorted(set(found.tolist()).intersection(used))
 
 
-def _characters(values: pa.Array) -> tuple[npt.NDArray[np.integer], memoryview | bytes]:
+def _characters(values: pa.Array) -> tuple[npt.NDArray[np.integer], Any]:
     """Where each value of a text array ends (the first entry is where the first begins), and the characters."""
     kind = np.int64 if pa.types.is_large_string(values.type) else np.int32
     offsets, data = values.buffers()[1:3]
