@@ -28,7 +28,7 @@ RESCAN_BYTES = 4 * 1024 * 1024  # read again, in all, in search of the next elem
 _SPACE = re.compile(rb"[ \t\r\n,]*+")
 _TO_BRACKET = re.compile(rb'[^"{}\[\]]*+')
 _STRING_BODY = re.compile(rb'(?:[^"\\\n]++|\\[^\n])*+')
-_FAST = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\\n]++|\\[^\n])*+")*+([{}\[\]])')
+_FAST = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\\n]++|\\[^\n])*+")*+')
 _SCALAR = re.compile(rb"[^ \t\r\n,{}\[\]\":]*+")
 _FIRST_VALUE = re.compile(rb"[ \t\r\n]*+(.?)", re.DOTALL)
 _GARBAGE_END = re.compile(rb"[{\[\n]")
@@ -257,12 +257,15 @@ class _Elements:
         while True:
             if not keep or self.here() - start > self.element_bytes:
                 self.keep = self.here()
+            # without the bracket in the pattern: where none follows in the buffer, what was matched
+            # must not be matched again string by string, or long lists of scalars cost their square
             match = match_fast(self.buffer, self.position)
-            if match is None:
+            self.position = match.end() if match else self.position
+            if self.position >= len(self.buffer) or self.buffer[self.position] == 0x22:
                 self.run_slowly()
                 continue
-            self.position = match.end()
-            bracket = self.buffer[self.position - 1]
+            bracket = self.buffer[self.position]
+            self.position += 1
             if bracket in _OPEN:
                 if stop_at_envelope and depth == 1 and bracket == 0x5B and self.at_envelope():
                     return -1
