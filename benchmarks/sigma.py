@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -120,6 +121,7 @@ def main() -> None:
     for size in (int(one) for one in options.sizes.split(",")):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
+            os.environ["CASEMATE_HOME"] = str(folder / "home")  # no compiled rules yet: the first run is cold
             evidence = folder / "evidence"
             evidence.mkdir()
             files = unpack(options.data, evidence, size)

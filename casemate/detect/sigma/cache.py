@@ -96,6 +96,8 @@ def install_rules(
     files = tuple(read_rule_files(paths))
     folder = cache / cache_key(files, placeholders or {})
     kept = _open(folder)
+    if kept is not None and not _intact(folder, kept[0]):
+        kept = None
     cold = kept is None
     if kept is None:
         _build(files, placeholders or {}, folder)
@@ -212,7 +214,8 @@ def _write_table(staging: Path, table: str, plans: TablePlans, databases: dict[s
 def _place(staging: Path, folder: Path) -> None:
     """Rename as a whole; another process that was quicker has made the same folder."""
     if folder.exists():
-        if _open(folder) is not None:
+        there = _open(folder)
+        if there is not None and _intact(folder, there[0]):
             return
         shutil.rmtree(folder)
     try:
@@ -248,6 +251,15 @@ def _open(folder: Path) -> tuple[dict[str, Any], CompiledRules] | None:
         return manifest, rules_from_plain(orjson.loads(rules))
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _intact(folder: Path, manifest: dict[str, Any]) -> bool:
+    """Whether the files of all tables are what the manifest says."""
+    return all(
+        _read(folder / f"{table}.json", entry["plans"]) is not None
+        and _read(folder / f"{table}.hs", entry["patterns"]) is not None
+        for table, entry in manifest["tables"].items()
+    )
 
 
 def _restricted(plans: TablePlans, rules: set[int]) -> TablePlans:
