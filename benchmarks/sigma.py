@@ -57,7 +57,7 @@ def most_used(files: list[Path]) -> list[str]:
         with file.open("rb") as stream:
             for _, line in zip(range(200), stream, strict=False):
                 try:
-                    counted.update(orjson.loads(line))
+                    counted.update(list(orjson.loads(line)))
                 except (orjson.JSONDecodeError, TypeError):
                     continue
     unique: dict[str, str] = {}
