@@ -91,7 +91,7 @@ class SparkEngine:
                 if result.num_rows:
                     yield with_schema(result, schema)
 
-        mapped = frame.mapInArrow(run, from_arrow_schema(schema))
+        mapped = frame.mapInArrow(run, from_arrow_schema(schema))  # pyright: ignore[reportArgumentType]
         for batch in mapped.toArrow().to_batches(BATCH_ROWS):
             yield with_schema(batch, schema)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportReturnType=false, reportCallIssue=false
+# (what an Ibis column can do depends on its table, which is known at run time only)
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any

@@ -7,6 +7,8 @@ never raises on odd values: text that is not a number becomes null.
 
 from __future__ import annotations
 
+# pyright: reportArgumentType=false, reportReturnType=false, reportCallIssue=false
+# (what an Ibis column can do depends on its table, which is known at run time only)
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -25,18 +27,18 @@ class View:
     build: Callable[[ibis.Table], ibis.Table]
 
 
-def integer(text: ir.StringColumn) -> ir.IntegerColumn:
+def integer(text: ir.StringValue) -> ir.IntegerValue:
     """Decimal text as int64; null where it is not one (18 digits at most, so it cannot overflow)."""
     return ibis.ifelse(text.re_search(r"^-?[0-9]{1,18}$"), text, ibis.null("string")).cast("int64")
 
 
-def number(text: ir.StringColumn) -> ir.FloatingColumn:
+def number(text: ir.StringValue) -> ir.FloatingValue:
     """Decimal text with an optional fraction or exponent as float64; null where it is not one."""
     pattern = r"^-?[0-9]{1,18}(\.[0-9]{1,18})?([eE][-+]?[0-9]{1,2})?$"
     return ibis.ifelse(text.re_search(pattern), text, ibis.null("string")).cast("float64")
 
 
-def known(text: ir.StringColumn) -> ir.StringColumn:
+def known(text: ir.StringValue) -> ir.StringValue:
     """Text, or null where the log writes that it knows nothing (``-``, empty)."""
     return ibis.ifelse(text.isin(["-", ""]), ibis.null("string"), text)
 

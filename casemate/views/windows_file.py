@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportReturnType=false, reportCallIssue=false
+# (what an Ibis column can do depends on its table, which is known at run time only)
 import ibis
 
 from casemate.schema.ocsf import FILE_ACTIVITY

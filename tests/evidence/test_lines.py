@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from casemate.evidence.lines import LineBlock, OverlongLine, read_lines
 
-CONTENT = st.lists(st.sampled_from([b"\n", b"\r\n", b"\r", b"a", b"bc", b"\x00", b"x" * 9, b"\xe2\x80\xa8", b"\x0c"])).map(b"".join)
+CONTENT = st.lists(
+    st.sampled_from([b"\n", b"\r\n", b"\r", b"a", b"bc", b"\x00", b"x" * 9, b"\xe2\x80\xa8", b"\x0c"])
+).map(b"".join)
 
 
 def expected(content: bytes) -> list[tuple[int, int, bytes]]:
@@ -43,7 +45,11 @@ def test_every_line_has_its_number_and_place(content: bytes, block: int, limit: 
     assert seen == wanted
 
 
-@given(st.lists(st.text(st.characters(codec="utf-16", exclude_characters="\r\n"), max_size=8), min_size=1), st.sampled_from(["utf-16-le", "utf-16-be"]), st.integers(2, 30))
+@given(
+    st.lists(st.text(st.characters(codec="utf-16", exclude_characters="\r\n"), max_size=8), min_size=1),
+    st.sampled_from(["utf-16-le", "utf-16-be"]),
+    st.integers(2, 30),
+)
 def test_utf16_lines_become_utf8_with_their_place_in_the_file(lines: list[str], encoding: str, block: int) -> None:
     content = ("\ufeff" + "\n".join(lines) + "\n").encode(encoding)
     seen = []

@@ -55,7 +55,7 @@ def view(kind: EventClass, *records: dict[str, Any]) -> list[dict[str, Any]]:
     table = connection.create_table("windows_event", native(*records), overwrite=True)
     build = next(v.build for v in VIEWS if v.event_class == kind)
     expression = build(table)
-    assert set(expression.columns) <= set(kind.schema.names)
+    assert set(expression.columns) <= set(kind.schema)
     rows = connection.to_pyarrow(expression.order_by("record")).to_pylist()
     return [{name: value for name, value in row.items() if value is not None} for row in rows]
 

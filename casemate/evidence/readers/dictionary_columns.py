@@ -6,6 +6,8 @@ of rows can be filled in any order and the batch still comes out in the order of
 
 from __future__ import annotations
 
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions when it is imported)
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 

@@ -93,13 +93,17 @@ SELECTION = st.one_of(
     TEXT.filter(bool).map(lambda text: {"|all": [text, "a"]}),
 )
 CONDITION = st.sampled_from(
-    ["sel1", "not sel1", "sel1 and sel2", "sel1 or sel2", "sel1 and not sel2", "not (sel1 or sel2)", "1 of sel*", "all of them",
-     "all of sel* and not 1 of other*", "1 of them", ["sel1", "sel2 and other1"]]
+    ["sel1", "not sel1", "sel1 and sel2", "sel1 or sel2", "sel1 and not sel2", "not (sel1 or sel2)", "1 of sel*",
+     "all of them", "all of sel* and not 1 of other*", "1 of them", ["sel1", "sel2 and other1"]]
 )  # fmt: skip
 DETECTION = st.fixed_dictionaries({"sel1": SELECTION, "sel2": SELECTION, "other1": SELECTION, "condition": CONDITION})
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=250,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+)
 @given(
     detections=st.lists(DETECTION, min_size=1, max_size=4),
     records=st.lists(RECORD, min_size=1, max_size=8),
