@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,12 +14,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+PIPE_WIDTH = 240
+WHOLE = frozenset({"id", "time", "started", "ended", "severity", "outcome", "records", "findings", "rules", "version"})
+"""Columns that are never folded."""
+
 BIDI = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C])
 
 
 def console(*, stderr: bool = False) -> Console:
     """A console for people; colour only on a terminal."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+    screen = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    if not screen.is_terminal and "COLUMNS" not in os.environ:
+        screen.width = PIPE_WIDTH  # a file or a pipe has no width to fold to
+    return screen
 
 
 def visible(text: object) -> str:
@@ -71,7 +79,7 @@ def write_table(columns: Iterable[str], rows: Iterable[Iterable[Any]], *, title:
     """Print rows for a person."""
     table = Table(title=title, box=None, header_style="bold", pad_edge=False, title_justify="left")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in WHOLE)
     for row in rows:
         table.add_row(*["" if cell is None else visible(jsonable(cell)) for cell in row])
     console().print(table)

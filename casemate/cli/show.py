@@ -61,8 +61,8 @@ def findings(
             ("id", "time", "severity", "title", "source", "target", "outcome", "records"),
             [
                 (
-                    row["id"][:10],
-                    row["time"].strftime("%Y-%m-%d %H:%M:%S") if row["time"] else None,
+                    row["id"][:8],
+                    row["time"].strftime("%Y-%m-%d %H:%M") if row["time"] else None,
                     row["severity"],
                     row["title"],
                     _endpoint(row["source"]),
@@ -99,7 +99,7 @@ def attempts(case: CaseOption, limit: LimitOption = None, as_json: JsonOption = 
             ("id", "started", "ended", "source", "scope", "vector", "intent", "outcome", "findings"),
             [
                 (
-                    row["id"][:10],
+                    row["id"][:8],
                     row["started"].strftime("%Y-%m-%d %H:%M") if row["started"] else None,
                     row["ended"].strftime("%Y-%m-%d %H:%M") if row["ended"] else None,
                     _endpoint(row["source"]),

@@ -11,7 +11,12 @@ from casemate.detect.sigma.correlation import evaluate
 from casemate.detect.sigma.correlation_endpoints import with_endpoints
 from casemate.detect.sigma.correlation_events import ENDPOINTS
 from casemate.detect.sigma.correlation_findings import findings
-from casemate.detect.sigma.correlation_rules import compile_correlations, needed_fields, silent_rules
+from casemate.detect.sigma.correlation_rules import (
+    Correlation,
+    compile_correlations,
+    needed_fields,
+    silent_rules,
+)
 from casemate.detect.sigma.endpoints import endpoints_of
 from casemate.detect.sigma.kernel import SigmaMatches, split_matches
 from casemate.detect.sigma.load import parse_rule_files
@@ -22,17 +27,23 @@ from casemate.schema.findings import FINDINGS_WITH_RECORDS
 
 def detect_correlations(engine: Engine, installed: InstalledRules, stored: StoredTables) -> pa.Table:
     """Findings of all correlations of a rule set, as ``FINDINGS_WITH_RECORDS``."""
-    if not installed.correlation_files:
-        return FINDINGS_WITH_RECORDS.empty_table()
-    wanted = set(installed.correlation_files)
-    rule_set = parse_rule_files([file for file in installed.files if file.name in wanted])
-    correlations, _ = compile_correlations([*rule_set.rules, *rule_set.correlations])
+    correlations, _ = correlations_of(installed)
     if not correlations:
         return FINDINGS_WITH_RECORDS.empty_table()
     needed = needed_fields(correlations)
     matches = _matches(engine, installed, stored, needed)
     evaluated, evidences = evaluate(correlations, matches)
     return findings(evaluated, evidences, silent=silent_rules(correlations))
+
+
+def correlations_of(installed: InstalledRules) -> tuple[list[Correlation], dict[str, str]]:
+    """The correlations of a rule set, each after those it refers to, and the file each stands in (by id)."""
+    if not installed.correlation_files:
+        return [], {}
+    wanted = set(installed.correlation_files)
+    rule_set = parse_rule_files([file for file in installed.files if file.name in wanted])
+    paths = {rule.id: rule.path for rule in rule_set.correlations}
+    return compile_correlations([*rule_set.rules, *rule_set.correlations])[0], paths
 
 
 def _matches(

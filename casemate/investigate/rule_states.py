@@ -7,9 +7,11 @@ from typing import Any
 
 from casemate.detect.sigma.cache import InstalledRules, open_matcher
 from casemate.detect.sigma.compiled import CompiledRule, CompiledSource, Refused
+from casemate.detect.sigma.correlation_rules import unfed
 from casemate.detect.sigma.filters import SUPPRESSED_SUFFIX
 from casemate.engine.protocol import Engine, StoredTables
 from casemate.explore.tables import native_filled
+from casemate.investigate.correlations import correlations_of
 
 
 def rule_states(engine: Engine, installed: InstalledRules, stored: StoredTables) -> list[dict[str, Any]]:
@@ -29,6 +31,7 @@ def rule_states(engine: Engine, installed: InstalledRules, stored: StoredTables)
             rows.append(_refused_row(refused, "not_read"))
         elif refused.id not in compiled:
             rows.append(_refused_row(refused, "not_compiled"))
+    rows += _correlation_rows(installed, {row["rule_id"] for row in rows if row["state"] == "ran"})
     return sorted(rows, key=lambda row: (row["path"], row["rule_id"] or ""))
 
 
@@ -42,6 +45,22 @@ def _compiled_row(rule: CompiledRule, ran: bool, partly: str | None) -> dict[str
         "state": "ran" if ran else "no_records",
         "reason": partly if ran else f"no record of {rule.log_source} in this case",
     }
+
+
+def _correlation_rows(installed: InstalledRules, ran: Collection[str]) -> Iterator[dict[str, Any]]:
+    """A row per correlation: it ran if every rule it looks at did, on some record."""
+    correlations, paths = correlations_of(installed)
+    lacking = {one.key: one.reason for one in unfed(correlations, ran)}
+    for correlation in correlations:
+        yield {
+            "rule_id": correlation.key,
+            "title": correlation.title,
+            "path": paths.get(correlation.key, ""),
+            "severity": correlation.severity,
+            "log_source": "correlation",
+            "state": "no_records" if correlation.key in lacking else "ran",
+            "reason": lacking.get(correlation.key),
+        }
 
 
 def _refused_row(refused: Refused, state: str) -> dict[str, Any]:
