@@ -9,6 +9,7 @@ import typer
 from casemate.case import Case
 from casemate.cli.options import CaseOption, JsonOption
 from casemate.cli.output import write_json_lines, write_table
+from casemate.explore.event_views import event_views
 from casemate.explore.query import query as run_query
 
 EXAMPLES = 'Example: casemate query "SELECT severity, count(*) n FROM findings GROUP BY ALL" --case CASE'
@@ -20,9 +21,14 @@ def query(
     case: CaseOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask the case's tables with SQL (DuckDB's dialect), read only."""
+    """Ask the case's tables with SQL (DuckDB's dialect), read only.
+
+    Tables: evidence, registrations, rejects, findings, finding_records, attempts, attempt_findings, rules; native
+    ones such as zeek_conn; OCSF ones such as network_activity. docs/tables.md names all columns.
+    """
     with Case.open(case) as opened:
-        rows = run_query(opened, sql)
+        events = event_views(opened, sql)
+        rows = run_query(opened, sql, extra_views=events.views, extra_tables=events.empty)
         if as_json:
             write_json_lines(rows)
             return

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import datetime as dt
+from itertools import islice
+from typing import Annotated, Any
 
 import orjson
 import typer
 
 from casemate.case import Case
 from casemate.cli.options import CaseOption, JsonOption
-from casemate.cli.output import console, write_json, write_json_lines, write_table
+from casemate.cli.output import console, visible, write_json, write_json_lines, write_table
 from casemate.engine.duckdb import DuckDBEngine
 from casemate.explore.findings import FindingFilter, attempt_lines, finding_lines
-from casemate.explore.overview import case_summary, measures_listing, rules_report
+from casemate.explore.overview import case_summary, measure_rows, measures_listing, rules_report
 from casemate.explore.summary import summary as as_contract
 from casemate.explore.tables import stored_tables
 from casemate.explore.terminal import render
@@ -20,6 +22,7 @@ from casemate.explore.terminal import render
 app = typer.Typer(help="Look at a case.", no_args_is_help=True)
 LimitOption = Annotated[int | None, typer.Option("--limit", help="Print at most this many.", min=1)]
 SHOWN = 50
+SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow"}
 
 
 @app.command("summary", epilog="Example: casemate show summary --case CASE --json")
@@ -57,22 +60,8 @@ def findings(
         if not rows:
             typer.echo("no findings fit", err=True)
             return
-        write_table(
-            ("id", "time", "severity", "title", "source", "target", "outcome", "records"),
-            [
-                (
-                    row["id"][:8],
-                    row["time"].strftime("%Y-%m-%d %H:%M") if row["time"] else None,
-                    row["severity"],
-                    row["title"],
-                    _endpoint(row["source"]),
-                    _endpoint(row["target"]),
-                    row["outcome"],
-                    row["record_count"],
-                )
-                for row in rows
-            ],
-        )
+        for row in rows:
+            _print_finding(row)
         if finding is not None:
             for row in rows:
                 console().print_json(orjson.dumps(orjson.loads(row["why"])).decode())
@@ -95,23 +84,8 @@ def attempts(case: CaseOption, limit: LimitOption = None, as_json: JsonOption = 
         if not rows:
             typer.echo("no attempts", err=True)
             return
-        write_table(
-            ("id", "started", "ended", "source", "scope", "vector", "intent", "outcome", "findings"),
-            [
-                (
-                    row["id"][:8],
-                    row["started"].strftime("%Y-%m-%d %H:%M") if row["started"] else None,
-                    row["ended"].strftime("%Y-%m-%d %H:%M") if row["ended"] else None,
-                    _endpoint(row["source"]),
-                    _endpoint(row["scope"]),
-                    row["vector"],
-                    row["intent"],
-                    row["outcome"],
-                    row["findings"],
-                )
-                for row in rows
-            ],
-        )
+        for row in rows:
+            _print_attempt(row)
         if limit is None and len(rows) == SHOWN:
             typer.echo(f"(the first {SHOWN}; --limit N or --json for more)", err=True)
 
@@ -158,6 +132,60 @@ def measures(case: CaseOption, as_json: JsonOption = False) -> None:
         write_json_lines(rows)
         return
     write_table(("measure", "version", "value", "definition"), [tuple(row.values()) for row in rows])
+
+
+@app.command("rows", epilog="Example: casemate show rows attempts.by_outcome --label succeeded --case CASE")
+def rows(
+    measure: Annotated[str, typer.Argument(help="Name of a measure, as 'show measures' lists it.", show_default=False)],
+    case: CaseOption,
+    label: Annotated[str | None, typer.Option("--label", help="Only the rows counted under this label.")] = None,
+    limit: LimitOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The rows behind a number."""
+    with Case.open(case) as opened:
+        found = measure_rows(opened, measure, label)
+        if as_json:
+            write_json_lines(islice(found, limit))
+            return
+        shown = list(islice(found, limit or SHOWN))
+    if shown:
+        write_table(list(shown[0]), [list(row.values()) for row in shown])
+    else:
+        typer.echo("no rows: the number is 0", err=True)
+
+
+def _print_finding(row: dict[str, Any]) -> None:
+    """A finding on two lines that fit 80 columns: what it is, then who against what."""
+    out = console()
+    style = SEVERITY_STYLE.get(row["severity"], "default")
+    out.print(
+        f"[bold]{row['id'][:8]}[/]  {_minute(row['time'])}  [{style}]{row['severity']:<13}[/] {row['outcome']:<9} "
+        f"{row['record_count']:,} record{'s' * (row['record_count'] != 1)}",
+        soft_wrap=True,
+    )
+    out.print(f"          {visible(row['title'])}: {_arrow(row['source'], row['target'])}", soft_wrap=True)
+
+
+def _print_attempt(row: dict[str, Any]) -> None:
+    """An attempt on two lines: when and how it ended, then who against what by which vector."""
+    out = console()
+    style = "bold red" if row["outcome"] == "succeeded" else "default"
+    out.print(
+        f"[bold]{row['id'][:8]}[/]  {_minute(row['started'])} to {_minute(row['ended'])}  "
+        f"[{style}]{row['outcome']:<9}[/] {row['findings']:,} finding{'s' * (row['findings'] != 1)}",
+        soft_wrap=True,
+    )
+    words = f"{row['intent']} by {row['vector']}".replace("_", " ")
+    out.print(f"          {words}: {_arrow(row['source'], row['scope'])}", soft_wrap=True)
+
+
+def _minute(time: dt.datetime | None) -> str:
+    return time.strftime("%Y-%m-%d %H:%M") if time else "no time         "
+
+
+def _arrow(source: dict[str, str | None] | None, target: dict[str, str | None] | None) -> str:
+    return f"{visible(_endpoint(source) or 'unknown')} -> {visible(_endpoint(target) or 'unknown')}"
 
 
 def _endpoint(value: dict[str, str | None] | None) -> str | None:

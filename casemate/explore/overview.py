@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from casemate.case import Case
 from casemate.detect.measures import MEASURES as DETECT_MEASURES
 from casemate.engine.duckdb import DuckDBEngine
-from casemate.engine.measures import values
+from casemate.engine.measures import rows_behind, values
+from casemate.errors import BadInput
 from casemate.evidence.measures import MEASURES as EVIDENCE_MEASURES
 from casemate.explore.runs import last_run
 from casemate.explore.summary import RunFacts, SummaryInput, gather
@@ -53,6 +55,22 @@ def measures_listing(case: Case) -> list[dict[str, Any]]:
         {"measure": one.name, "version": one.version, "value": found[one.name], "definition": one.definition}
         for one in ALL_MEASURES
     ]
+
+
+def measure_rows(case: Case, name: str, label: str | None = None) -> Iterator[dict[str, Any]]:
+    """The rows that a measure counts, one by one.
+
+    Raises:
+        BadInput: there is no such measure, or it has no labels.
+    """
+    found = next((one for one in ALL_MEASURES if one.name == name), None)
+    if found is None:
+        raise BadInput(f"no measure '{name}'", hint="'casemate show measures' lists them")
+    engine = DuckDBEngine()
+    engine.use(stored_tables(case))
+    tables = {table: engine.read(table) for table in DERIVED}
+    for batch in engine.batches(rows_behind(found, tables, label)):
+        yield from batch.to_pylist()
 
 
 def rules_report(case: Case) -> dict[str, Any]:
