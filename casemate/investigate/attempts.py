@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from casemate import incident
 from casemate.case import Case
 from casemate.engine.protocol import Engine
 from casemate.explore.tables import stored_tables
 from casemate.incident.attempts import attempts
-from casemate.investigate.phases import digest, fingerprint, phase_state
+from casemate.intel import tactics
+from casemate.investigate.phases import code_of, digest, fingerprint, phase_state
 from casemate.schema.attempts import ATTEMPT_FINDINGS, ATTEMPTS
 
 PHASE = "attempts"
-VERSION = 1
 
 
 def build_attempts(case: Case, engine: Engine) -> int:
     """Build the attempts; how many there are now."""
     before = phase_state(case, PHASE)
     gap_seconds = case.settings.gap_minutes * 60
-    inputs = digest([VERSION, gap_seconds, *fingerprint(case, "findings")])
+    inputs = digest([code_of(incident, tactics), gap_seconds, *fingerprint(case, "findings")])
     if before.inputs == inputs:
         return sum(part.rows for part in before.parts if part.table == "attempts")
     engine.use(stored_tables(case))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from casemate import views as ocsf_views
 from casemate.case import Case
+from casemate.detect import behaviour
 from casemate.detect.behaviour import ANALYTICS, infer_own, run_all
-from casemate.detect.behaviour.rules import RULES_VERSION
 from casemate.engine.parts import Part
 from casemate.engine.protocol import Engine
 from casemate.explore.tables import native_filled, stored_tables, views
-from casemate.investigate.phases import digest, fingerprint, phase_state
+from casemate.investigate.phases import code_of, digest, fingerprint, phase_state
 from casemate.schema.findings import FINDING_RECORDS, FINDINGS
 from casemate.settings import PRIVATE_NETWORKS
 
@@ -34,7 +35,7 @@ def detect_behaviour(case: Case, engine: Engine) -> BehaviourRun:
     own = infer_own(given, ocsf, engine.batches)
     before = phase_state(case, PHASE)
     settings = [repr(analytic.settings) for analytic in ANALYTICS]
-    inputs = digest([RULES_VERSION, own, *settings, *fingerprint(case, *native_filled(stored))])
+    inputs = digest([code_of(behaviour, ocsf_views), own, *settings, *fingerprint(case, *native_filled(stored))])
     if before.inputs == inputs:
         return BehaviourRun(_rows(before.parts, "findings"), own.statement)
     stage = case.stage()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 
 from casemate.case import CUSTODY, Case
 from casemate.engine.parts import Part
@@ -43,3 +45,15 @@ def digest(items: Iterable[object]) -> str:
 def fingerprint(case: Case, *tables: str) -> list[str]:
     """Hashes of the live parts of tables: changes whenever their rows may have changed."""
     return [part.sha256 for table in tables for part in case.live_parts(table)]
+
+
+def code_of(*modules: ModuleType) -> str:
+    """Hash of the source of modules and packages: another version of Casemate evaluates old evidence anew."""
+    digester = hashlib.sha256()
+    for module in modules:
+        here = Path(module.__file__ or "")
+        package = hasattr(module, "__path__")
+        for path in sorted(here.parent.rglob("*.py")) if package else [here]:
+            digester.update(f"{module.__name__} {path.relative_to(here.parent)}\n".encode())
+            digester.update(path.read_bytes())
+    return digester.hexdigest()[:32]

@@ -1,24 +1,27 @@
 """Phase: Sigma rules over the native tables.
 
-Evidence is held against a rule set once: the table ``matched`` remembers which, in the same commit
-as the findings.  Another rule set (its hash) replaces all findings of the old one.  Correlations look
-at the matches of the whole case, so they are made anew whenever matches may have changed.
+Evidence is held against a rule set once: the table ``matched`` remembers which and how many rows it
+had, in the same commit as the findings.  Evidence that lost rows since (to a log that continues it)
+loses its findings and is matched again.  Another rule set (its hash), or another version of the
+matcher, replaces all findings of the old one.  Correlations look at the matches of the whole case, so
+they are made anew whenever matches may have changed.
 """
 
 from __future__ import annotations
 
 # pyright: reportAttributeAccessIssue=false
 # (pyarrow.compute makes its functions when it is imported)
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from casemate.case import Case
-from casemate.detect.sigma.cache import InstalledRules, install_rules
+from casemate.detect import sigma
+from casemate.detect.sigma.cache import LIBRARIES, InstalledRules, install_rules
 from casemate.detect.sigma.filters import SUPPRESSED_SUFFIX
 from casemate.detect.sigma.kernel import SigmaFindings, SigmaMatches
 from casemate.detect.sigma.rule_files import hash_rule_files
@@ -26,8 +29,9 @@ from casemate.engine.parts import Part
 from casemate.engine.protocol import Engine, StoredTables
 from casemate.engine.store import Stage
 from casemate.explore.tables import native_filled, stored_tables
+from casemate.investigate.changed import holding, kept_rows, take_back
 from casemate.investigate.correlations import detect_correlations
-from casemate.investigate.phases import digest, phase_state
+from casemate.investigate.phases import code_of, digest, phase_state
 from casemate.investigate.rule_states import rule_states
 from casemate.schema.findings import FINDING_RECORDS, FINDINGS, FINDINGS_WITH_RECORDS
 from casemate.schema.rules import MATCHED, RULES, SUPPRESSED
@@ -74,19 +78,28 @@ def detect_by_rules(case: Case, engine: Engine, paths: Sequence[Path], cache: Pa
     stored = stored_tables(case)
     engine.use(stored)
     before = phase_state(case, PHASE)
-    same = before.inputs == rule_set
-    done = _evidence_of(case, "matched") if same else pa.array([], pa.string())
-    new = _without(_evidence_of(case, "evidence"), done)
-    if len(new) or not same:
+    inputs = digest([matcher_version(), rule_set])
+    same = before.inputs == inputs
+    kept = kept_rows(case, "evidence")
+    done = kept_rows(case, "matched") if same else {}
+    new = {evidence: rows for evidence, rows in kept.items() if done.get(evidence) != rows}
+    changed = [evidence for evidence, rows in done.items() if kept.get(evidence) != rows]
+    if new or changed or not same:
         stage = case.stage()
-        _match(case, engine, installed, stored, new if same else None, stage, tell)
+        replaced = [part for part in before.parts if part.table == "rules" or not same]
+        replaced += take_back(case, before.parts, pa.array(changed, pa.string()), stage)
+        _match(case, engine, installed, stored, pa.array(list(new), pa.string()) if same else None, stage, tell)
         states = rule_states(engine, installed, stored)
         stage.write("matched", MATCHED, [_matched_rows(new, rule_set)])
         stage.write("rules", RULES, pa.Table.from_pylist(states, RULES).to_batches())
-        replaced = [part for part in before.parts if part.table == "rules" or not same]
-        case.commit(stage, remove=replaced, facts={"phase": PHASE, "inputs": rule_set})
-    correlations = _correlate(case, engine, installed, rule_set)
+        case.commit(stage, remove=replaced, facts={"phase": PHASE, "inputs": inputs})
+    correlations = _correlate(case, engine, installed, inputs)
     return _told(case, engine, installed, rule_set, correlations)
+
+
+def matcher_version() -> str:
+    """What besides rules and records decides the findings: our code and the libraries."""
+    return digest([code_of(sigma), *(f"{name} {version(name)}" for name in LIBRARIES)])
 
 
 def _match(
@@ -100,15 +113,20 @@ def _match(
 ) -> None:
     """Findings and suppressed matches of all tables into the stage; `only` these pieces of evidence."""
     tables = [table for table in native_filled(stored) if table in installed.tables]
-    total = sum(len(stored[table].parts) for table in tables)
+    asked = {
+        table: stored[table].parts if only is None else tuple(holding(stored[table].parts, only)) for table in tables
+    }
+    total = sum(len(parts) for parts in asked.values())
     filtered = tuple(rule.id for rule in installed.rules.rules if rule.id.endswith(SUPPRESSED_SUFFIX))
     seen = 0
     findings = _Findings(stage)
-    for table in tables:
+    for table, parts in asked.items():
+        if not parts:
+            continue
         names = stored[table].schema.names
         kernel = SigmaFindings(str(installed.folder), table)
         columns = kernel.columns(names)
-        for part in stored[table].parts:
+        for part in parts:
             batches = engine.map_batches(table, kernel, FINDINGS_WITH_RECORDS, columns=columns, parts=[part])
             for batch in batches:
                 findings.add(batch, only)
@@ -116,7 +134,7 @@ def _match(
             tell("rules", seen, total)
         if filtered:
             matches = SigmaMatches(str(installed.folder), table, filtered)
-            found = engine.map_batches(table, matches, matches.schema(), columns=matches.columns(names))
+            found = engine.map_batches(table, matches, matches.schema(), columns=matches.columns(names), parts=parts)
             stage.write("suppressed", SUPPRESSED, _suppressed_rows(found, only))
     findings.close()
 
@@ -172,9 +190,9 @@ def _suppressed_rows(found: Iterable[pa.RecordBatch], only: pa.Array | None) -> 
         )
 
 
-def _correlate(case: Case, engine: Engine, installed: InstalledRules, rule_set: str) -> int:
+def _correlate(case: Case, engine: Engine, installed: InstalledRules, rules: str) -> int:
     before = phase_state(case, CORRELATION_PHASE)
-    inputs = digest([rule_set, *sorted(_evidence_of(case, "matched").to_pylist())])
+    inputs = digest([rules, *sorted(kept_rows(case, "matched").items())])
     if before.inputs == inputs or (not installed.correlation_files and not before.parts):
         return _rows(before.parts, "findings")
     engine.use(stored_tables(case))
@@ -207,17 +225,6 @@ def _rows(parts: Iterable[Part], table: str) -> int:
     return sum(part.rows for part in parts if part.table == table)
 
 
-def _evidence_of(case: Case, table: str) -> pa.Array:
-    found = [pq.read_table(path, columns=["evidence"])["evidence"] for path in case.part_paths(table)]
-    return (
-        pa.concat_arrays([chunk for column in found for chunk in column.chunks]) if found else pa.array([], pa.string())
-    )
-
-
-def _without(some: pa.Array, others: pa.Array) -> pa.Array:
-    return some.filter(pc.invert(pc.is_in(some, value_set=others))).unique()
-
-
-def _matched_rows(evidence: pa.Array, rule_set: str) -> pa.RecordBatch:
-    ordered = evidence.sort()
-    return pa.RecordBatch.from_arrays([ordered, pa.repeat(pa.scalar(rule_set), len(ordered))], schema=MATCHED)
+def _matched_rows(kept: Mapping[str, int], rule_set: str) -> pa.RecordBatch:
+    rows = [{"evidence": evidence, "rule_set": rule_set, "kept": kept[evidence]} for evidence in sorted(kept)]
+    return pa.RecordBatch.from_pylist(rows, schema=MATCHED)

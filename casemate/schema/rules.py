@@ -38,6 +38,11 @@ SUPPRESSED = pa.schema(
 """Matches that a filter took out of a rule: no findings, but counted and listed."""
 
 MATCHED = pa.schema(
-    [pa.field("evidence", pa.string(), nullable=False), pa.field("rule_set", pa.string(), nullable=False)]
+    [
+        pa.field("evidence", pa.string(), nullable=False),
+        pa.field("rule_set", pa.string(), nullable=False),
+        pa.field("kept", pa.int64(), nullable=False),
+    ]
 )
-"""Evidence whose records were held against a rule set (its hash): done once, never twice."""
+"""Evidence whose records were held against a rule set (its hash), and how many it had: done once for
+these rows, never twice."""

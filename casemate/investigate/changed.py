@@ -1,0 +1,80 @@
+"""Evidence whose rows changed after rules had seen them, and the findings that go with those rows.
+
+A log that grew takes rows out of its older evidence again (:mod:`casemate.evidence.continuing`): the
+half of an unfinished last line, or all of them.  Rows are only ever taken out, never exchanged, so
+the number kept tells whether an evidence still is what was matched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from casemate.case import Case
+from casemate.engine.files import inside
+from casemate.engine.parts import Part
+from casemate.engine.store import Stage
+
+BY_EVIDENCE = ("finding_records", "matched", "suppressed")
+"""Tables of the phase whose rows name the evidence they come from."""
+
+
+def kept_rows(case: Case, table: str) -> dict[str, int]:
+    """Per evidence the rows kept of it, as ``evidence`` says now or ``matched`` said then."""
+    found: dict[str, int] = {}
+    for path in case.part_paths(table):
+        rows = pq.read_table(path, columns=["evidence", "kept"])
+        found.update(zip(rows["evidence"].to_pylist(), rows["kept"].to_pylist(), strict=True))
+    return found
+
+
+def holding(paths: Sequence[Path], evidence: pa.Array) -> list[Path]:
+    """Those of the parts that hold rows of some of `evidence`."""
+    return [path for path in paths if pc.any(_among(path, "evidence", evidence)).as_py()]
+
+
+def take_back(case: Case, parts: Sequence[Part], evidence: pa.Array, stage: Stage) -> list[Part]:
+    """Write the parts again without what rests on `evidence`.
+
+    Args:
+        parts: live parts of findings that rest on one record each, and of :data:`BY_EVIDENCE`.
+        evidence: pieces of evidence whose rows changed.
+        stage: where the parts are written.
+
+    Returns:
+        The live parts to remove in the same commit.
+    """
+    if not len(evidence):
+        return []
+    removed: list[Part] = []
+    gone: list[pa.Array] = []
+    for part in parts:
+        if part.table in BY_EVIDENCE:
+            path = inside(case.path, part.path)
+            mask = _among(path, "evidence", evidence)
+            if pc.any(mask).as_py():
+                if part.table == "finding_records":
+                    gone.append(pq.read_table(path, columns=["finding"])["finding"].filter(mask).combine_chunks())
+                stage.write(part.table, part.schema, _rest(path, mask))
+                removed.append(part)
+    findings = pa.concat_arrays(gone) if gone else pa.array([], pa.string())
+    for part in parts:
+        if part.table == "findings" and len(findings):
+            path = inside(case.path, part.path)
+            mask = _among(path, "id", findings)
+            if pc.any(mask).as_py():
+                stage.write(part.table, part.schema, _rest(path, mask))
+                removed.append(part)
+    return removed
+
+
+def _among(path: Path, column: str, values: pa.Array) -> pa.ChunkedArray:
+    return pc.is_in(pq.read_table(path, columns=[column])[column], value_set=values)
+
+
+def _rest(path: Path, gone: pa.ChunkedArray) -> Iterator[pa.RecordBatch]:
+    yield from pq.read_table(path).filter(pc.invert(gone)).to_batches()
