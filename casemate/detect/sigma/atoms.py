@@ -41,6 +41,8 @@ MANY = [0]
 """The part of a wildcard pattern that stands for any characters."""
 ONE = [1]
 """The part of a wildcard pattern that stands for one character."""
+SLOW = "slow"
+"""Third item of ``like`` and ``likecased`` whose pattern the engine refuses (too long): a function answers."""
 
 PATTERN_FLAGS = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_DOTALL
 REGEX_FLAGS = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_ALLOWEMPTY | hyperscan.HS_FLAG_UTF8
@@ -49,6 +51,11 @@ REGEX_LETTERS = {
     "m": hyperscan.HS_FLAG_MULTILINE,
     "s": hyperscan.HS_FLAG_DOTALL,
 }
+_LITERAL = tuple(
+    bytes([byte]) if chr(byte).isascii() and (chr(byte).isalnum() or byte == 0x20) else b"\\x%02x" % byte
+    for byte in range(256)
+)
+"""Each byte as it stands for itself in an expression."""
 _ONE_CHARACTER = rb"(?:[\x00-\x7f]|[\xc0-\xff][\x80-\xbf]*)"
 _NUMBER = re.compile(r"[+-]?\d{1,300}(?:\.\d{1,300})?", re.ASCII)
 _TIME = re.compile(
@@ -92,14 +99,10 @@ def like_expression(parts: Sequence[Any], *, cased: bool) -> bytes:
             expression.append(_ONE_CHARACTER)
         else:
             text = (part if cased else part.lower()).encode("utf-8", "replace")
-            expression.append(b"".join(b"%c" % byte if _is_plain(byte) else b"\\x%02x" % byte for byte in text))
+            expression.append(b"".join(map(_LITERAL.__getitem__, text)))
     if not parts or parts[-1] != MANY:
         expression.append(rb"\z")
     return b"".join(expression)
-
-
-def _is_plain(byte: int) -> bool:
-    return byte < 128 and (chr(byte).isalnum() or byte == 0x20)
 
 
 def like_matches(parts: Sequence[Any], value: str, *, cased: bool) -> bool:
@@ -272,28 +275,26 @@ class ColumnMatcher:
         self._equal: dict[str, list[int]] = {}
         self._equal_cased: dict[str, list[int]] = {}
         self._functions: list[tuple[int, Callable[[str], bool]]] = []
-        patterns: dict[str, list[tuple[bytes, int, int]]] = {"lowered": [], "cased": [], "regex": []}
+        patterns: dict[str, list[tuple[int, Atom]]] = {"lowered": [], "cased": [], "regex": []}
         for number, atom in atoms.items():
             kind = atom[0]
             if kind == "text":
                 self._equal.setdefault(atom[1].lower(), []).append(number)
             elif kind == "cased":
                 self._equal_cased.setdefault(atom[1], []).append(number)
-            elif kind == "like" and atom[-1] != "slow":
-                patterns["lowered"].append((like_expression(atom[1], cased=False), number, PATTERN_FLAGS))
-            elif kind == "likecased" and atom[-1] != "slow":
-                patterns["cased"].append((like_expression(atom[1], cased=True), number, PATTERN_FLAGS))
+            elif kind == "like" and atom[-1] != SLOW:
+                patterns["lowered"].append((number, atom))
+            elif kind == "likecased" and atom[-1] != SLOW:
+                patterns["cased"].append((number, atom))
             elif kind == "regex":
-                patterns["regex"].append((regex_expression(atom[1]), number, regex_flags(atom[2])))
+                patterns["regex"].append((number, atom))
             elif kind != "any":
                 self._functions.append((number, function_of(atom)))
         self._databases: dict[str, hyperscan.Database] = {}
         for name, found in patterns.items():
             if found:
-                if databases is None:
-                    self._databases[name] = compile_patterns(*map(list, zip(*found, strict=True)))  # type: ignore[arg-type]
-                else:
-                    self._databases[name] = _load(databases[name])
+                # writing the expressions of a whole rule set takes longer than loading its databases
+                self._databases[name] = _compiled(found) if databases is None else _load(databases[name])
         self._lowered = self._databases.get("lowered")
         self._cased = self._databases.get("cased")
         self._regex = self._databases.get("regex")
@@ -341,6 +342,18 @@ class ColumnMatcher:
             if holds(value):
                 found.append(number)
         return tuple(sorted(found)) if len(found) > 1 else tuple(found)
+
+
+def _compiled(patterns: Sequence[tuple[int, Atom]]) -> hyperscan.Database:
+    expressions, flags = [], []
+    for _, atom in patterns:
+        if atom[0] == "regex":
+            expressions.append(regex_expression(atom[1]))
+            flags.append(regex_flags(atom[2]))
+        else:
+            expressions.append(like_expression(atom[1], cased=atom[0] == "likecased"))
+            flags.append(PATTERN_FLAGS)
+    return compile_patterns(expressions, [number for number, _ in patterns], flags)
 
 
 def elements_of(value: str) -> Iterable[str]:

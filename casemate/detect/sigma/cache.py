@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ CODE = (
     "modifiers",
     "selectivity",
 )
+OPEN_MATCHERS = 2
 MANIFEST = "manifest.json"
 RULES = "rules.json"
 PROCESSOR_FACTS = Path("/proc/cpuinfo")
@@ -127,6 +129,17 @@ def open_matcher(folder: Path, table: str, *, only: frozenset[str] | None = None
     Raises:
         CannotFinish: the folder is not (any more) what was installed.
     """
+    files = [folder / name for name in (MANIFEST, RULES, f"{table}.json", f"{table}.hs")]
+    try:
+        stamp = tuple((entry.st_mtime_ns, entry.st_size) for entry in map(os.stat, files))
+    except OSError:
+        stamp = ()
+    return _opened(folder, table, only, stamp)
+
+
+@lru_cache(maxsize=OPEN_MATCHERS)
+def _opened(folder: Path, table: str, only: frozenset[str] | None, _stamp: tuple[tuple[int, int], ...]) -> TableMatcher:
+    """A matcher that stays open: one phase asks for the same again and again, once for each part."""
     kept = _open(folder)
     if kept is None or table not in kept[0]["tables"]:
         raise CannotFinish(f"no compiled rules for {table}", where=str(folder), hint="install the rules again")
