@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Annotated, Any
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from casemate import __version__
-from casemate.cli import custody, demo, doctor, init, intel, investigate, query, record, show
+from casemate.errors import BadInput
 
-app = typer.Typer(
-    name="casemate",
-    help="From raw evidence to one case in which every number leads back to its records.",
-    epilog="Begin with: casemate demo   or   casemate investigate LOGS --case CASE",
-    no_args_is_help=True,
-    add_completion=True,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-
-COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
-    ("init", init.init, init.EXAMPLES),
-    ("investigate", investigate.investigate, investigate.EXAMPLES),
-    ("demo", demo.demo, demo.EXAMPLES),
-    ("record", record.record, record.EXAMPLES),
-    ("query", query.query, query.EXAMPLES),
-    ("doctor", doctor.doctor, doctor.EXAMPLES),
-)
-for name, function, examples in COMMANDS:
-    app.command(name, epilog=examples)(function)
-app.add_typer(show.app, name="show")
-app.add_typer(custody.app, name="custody")
-app.add_typer(intel.app, name="intel")
+COMMANDS: tuple[str, ...] = ("init", "investigate", "demo", "show", "record", "query", "custody", "intel", "doctor")
+"""Each is the module of that name in :mod:`casemate.cli`, with a function of that name or an ``app`` of several."""
 
 
 def _version(wanted: bool) -> None:
@@ -43,7 +22,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
@@ -55,23 +33,55 @@ def root(
     """
 
 
+def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The command line with these commands."""
+    app = typer.Typer(
+        name="casemate",
+        help="From raw evidence to one case in which every number leads back to its records.",
+        epilog="Begin with: casemate demo   or   casemate investigate LOGS --case CASE",
+        no_args_is_help=True,
+        add_completion=True,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    app.callback()(root)
+    for name in names:
+        module = import_module(f"casemate.cli.{name}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name, epilog=module.EXAMPLES)(getattr(module, name))
+    return app
+
+
 def run(arguments: list[str]) -> int:
     """Run one command; its exit code.
 
     Raises:
         CasemateError: what the command could not do.
     """
-    command = typer.main.get_command(app)
+    # a command imports only what it needs: all of them together take a second or two
+    named = [name for name in COMMANDS if arguments[:1] == [name]]
+    command = typer.main.get_command(application(named or COMMANDS))
     try:
         result = command.main(arguments, prog_name="casemate", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return 2
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         return stop.exit_code
-    except click.exceptions.Abort:
+    except typer.Abort:
         raise KeyboardInterrupt from None
+    except typer.TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()  # type: ignore[attr-defined]
+            return 2
+        place = " ".join(["casemate", *(word for word in arguments[:2] if word.isalpha() and word in _words(command))])
+        raise BadInput(error.format_message().rstrip("."), hint=f"see '{place} --help'") from None
     return result if isinstance(result, int) else 0
+
+
+def _words(command: Any) -> set[str]:
+    """Names of the commands and of their own commands."""
+    names: set[str] = set()
+    for name, child in getattr(command, "commands", {}).items():
+        names |= {name, *getattr(child, "commands", {})}
+    return names
