@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.exceptions import TyperException
 
 from casemate import __version__
 from casemate.errors import BadInput

@@ -29,6 +29,7 @@ from casemate.limits import Limits
 from casemate.schema.attempts import ATTEMPT_FINDINGS, ATTEMPTS
 from casemate.schema.case_tables import EVIDENCE, REGISTRATIONS, REJECTS
 from casemate.schema.findings import FINDING_RECORDS, FINDINGS
+from casemate.schema.rules import MATCHED, RULES, SUPPRESSED
 
 CASE_TABLES: dict[str, pa.Schema] = {
     "evidence": EVIDENCE,
@@ -38,6 +39,9 @@ CASE_TABLES: dict[str, pa.Schema] = {
     "finding_records": FINDING_RECORDS,
     "attempts": ATTEMPTS,
     "attempt_findings": ATTEMPT_FINDINGS,
+    "rules": RULES,
+    "suppressed": SUPPRESSED,
+    "matched": MATCHED,
 }
 """Tables that can be asked in every case, empty where nothing was written."""
 
@@ -106,7 +110,8 @@ def query(
         limits: ``query_memory_bytes`` and ``query_seconds`` count; the case's own when None.
         extra_views: SQL of more views by name, in an order in which each reads only tables and
             earlier ones (the OCSF tables).
-        extra_tables: more tables that are empty where the case has no rows of them.
+        extra_tables: more tables that are empty where the case has no rows of them; where it has,
+            columns that its rows lack are null.
 
     Raises:
         BadInput: not one SELECT, or one that cannot be understood or is not allowed.
@@ -153,8 +158,7 @@ def _specification(
 
 
 def _table(case: Case, name: str, empty: pa.Schema | None) -> dict[str, Any]:
-    schema = case.schema(name) or empty
-    assert schema is not None
+    schema = completed(case.schema(name), empty)
     groups: dict[tuple[str, ...], list[str]] = {}
     for part in case.live_parts(name):
         groups.setdefault(tuple(part.schema.names), []).append(str(inside(case.path, part.path)))
@@ -163,6 +167,14 @@ def _table(case: Case, name: str, empty: pa.Schema | None) -> dict[str, Any]:
         "columns": [(field.name, _sql_type(field.type)) for field in schema],
         "groups": [{"columns": columns, "paths": paths} for columns, paths in groups.items()],
     }
+
+
+def completed(stored: pa.Schema | None, declared: pa.Schema | None) -> pa.Schema:
+    """The columns of a table as stored, and after them those it should have and lacks (names ignoring case)."""
+    if stored is None or declared is None:
+        return stored or declared or pa.schema([])
+    held = {name.lower() for name in stored.names}
+    return pa.schema([*stored, *(field for field in declared if field.name.lower() not in held)])
 
 
 def _sql_type(kind: pa.DataType) -> str:

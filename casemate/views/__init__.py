@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 import ibis
 
-from casemate.schema.ocsf import EVENT_CLASSES
+from casemate.schema.ocsf import EVENT_CLASSES, EventClass
 from casemate.views import cloudtrail, kubernetes, linux, suricata, web_access, windows, zeek
 from casemate.views.base import View, union
 
@@ -22,17 +22,20 @@ VIEWS: tuple[View, ...] = (
 """Every view there is."""
 
 
-def ocsf_tables(read: Callable[[str], ibis.Table], filled: Collection[str]) -> dict[str, ibis.Table]:
+def ocsf_tables(
+    read: Callable[[str], ibis.Table], filled: Collection[str], classes: Collection[EventClass] = EVENT_CLASSES
+) -> dict[str, ibis.Table]:
     """One table per OCSF event class.
 
     Args:
         read: gives a native table by name.
         filled: native tables that hold rows; views of others are left out.
+        classes: the event classes to make.
     """
     return {
         kind.name: union(
             [view.build(read(view.native)) for view in VIEWS if view.event_class == kind and view.native in filled],
             kind,
         )
-        for kind in EVENT_CLASSES
+        for kind in classes
     }
