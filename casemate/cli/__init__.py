@@ -7,8 +7,12 @@ of ours.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+
+INTERRUPTED = 128 + signal.SIGINT
+"""The code that typer makes of Ctrl-C."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -25,7 +29,10 @@ def _run(given: list[str], debug: bool) -> int:
     try:
         from casemate.cli.app import run
 
-        return run(given)
+        code = run(given)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
+        return code
     except CasemateError as error:
         if debug:
             raise

@@ -57,7 +57,7 @@ def demo(
             )
         finally:
             worker.close()
-        given = case_summary(case)
+        given = case_summary(case, shown=str(case_folder))
         reader = DuckDBEngine()
         reader.use(stored_tables(case))
         contract = as_contract(given)

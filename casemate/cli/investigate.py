@@ -72,7 +72,7 @@ def investigate(
             )
         finally:
             worker.close()
-        given = case_summary(opened)
+        given = case_summary(opened, shown=str(case))
         reached = fail_on is not None and _any_finding(opened, fail_on)
     if as_json:
         write_json(as_contract(given))

@@ -29,7 +29,7 @@ SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow"}
 def summary(case: CaseOption, as_json: JsonOption = False) -> None:
     """The first screen: what happened, how far, what could not be seen, what to look at first."""
     with Case.open(case) as opened:
-        given = case_summary(opened)
+        given = case_summary(opened, shown=str(case))
     if as_json:
         write_json(as_contract(given))
     else:
@@ -94,7 +94,7 @@ def attempts(case: CaseOption, limit: LimitOption = None, as_json: JsonOption = 
 def coverage(case: CaseOption, as_json: JsonOption = False) -> None:
     """What could be seen: per source and host, from when to when, records, the longest silence."""
     with Case.open(case) as opened:
-        contract = as_contract(case_summary(opened))["coverage"]
+        contract = as_contract(case_summary(opened, shown=str(case)))["coverage"]
     if as_json:
         write_json(contract)
         return

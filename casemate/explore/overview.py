@@ -19,10 +19,11 @@ from casemate.incident.measures import MEASURES as INCIDENT_MEASURES
 ALL_MEASURES = (*EVIDENCE_MEASURES, *DETECT_MEASURES, *INCIDENT_MEASURES)
 
 
-def case_summary(case: Case, *, verified: bool | None = None) -> SummaryInput:
+def case_summary(case: Case, *, shown: str | None = None, verified: bool | None = None) -> SummaryInput:
     """Everything the summary shows, asked of the case as it is now.
 
     Args:
+        shown: the case's path as the user wrote it, for the commands shown; its own when None.
         verified: whether custody was verified just now; None when it was not asked.
     """
     stored = stored_tables(case)
@@ -31,7 +32,7 @@ def case_summary(case: Case, *, verified: bool | None = None) -> SummaryInput:
     run = last_run(case) or {}
     facts = RunFacts(
         run=run.get("run", "none"),
-        case=str(case.path),
+        case=shown or str(case.path),
         verified=verified,
         gap_seconds=case.settings.gap_minutes * 60,
         own_networks=run.get("own_networks"),
@@ -74,7 +75,7 @@ def measure_rows(case: Case, name: str, label: str | None = None) -> Iterator[di
 
 
 def rules_report(case: Case) -> dict[str, Any]:
-    """The rules of the last run: how many there are, ran, and for each that did not (wholly) run, why."""
+    """The rules of the last run: how many there are, ran, for each that did not run why, and those with notes."""
     engine = DuckDBEngine()
     engine.use(stored_tables(case))
     rows = engine.collect(engine.read("rules").order_by(["state", "path"])).to_pylist()
@@ -82,5 +83,6 @@ def rules_report(case: Case) -> dict[str, Any]:
         "rule_set": (last_run(case) or {}).get("rule_set"),
         "loaded": len(rows),
         "ran": sum(row["state"] == "ran" for row in rows),
-        "not_run": [row for row in rows if row["state"] != "ran" or row["reason"] is not None],
+        "not_run": [row for row in rows if row["state"] != "ran"],
+        "noted": [row for row in rows if row["state"] == "ran" and row["reason"] is not None],
     }

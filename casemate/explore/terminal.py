@@ -45,7 +45,12 @@ def summary_lines(given: SummaryInput) -> list[Text]:
         *_first(given),
         _run(given),
     ]
-    return [_cut(line) for line in lines][:MOST_LINES]
+    # a command that was cut could not be copied
+    return [line if _is_command(line) else _cut(line) for line in lines][:MOST_LINES]
+
+
+def _is_command(line: Text) -> bool:
+    return line.plain.strip().startswith("casemate ")
 
 
 def render(given: SummaryInput, *, colour: bool = False) -> str:
@@ -55,7 +60,7 @@ def render(given: SummaryInput, *, colour: bool = False) -> str:
         file=stream, width=WIDTH, force_terminal=colour, no_color=not colour, highlight=False, emoji=False, markup=False
     )
     for line in summary_lines(given):
-        console.print(line, overflow="crop", no_wrap=True)
+        console.print(line, overflow="ignore" if _is_command(line) else "crop", no_wrap=True, crop=False)
     return stream.getvalue()
 
 
