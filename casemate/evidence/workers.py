@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing.connection import wait
 from typing import TypeVar
 
 Task = TypeVar("Task")
@@ -30,7 +34,8 @@ def run_in_processes(
     context = multiprocessing.get_context("forkserver")
     if preload:
         context.set_forkserver_preload(list(preload))
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_stay_with_parent)
+    try:
         running: deque[Future[Result]] = deque()
         for task in tasks:
             running.append(pool.submit(work, task))
@@ -38,3 +43,24 @@ def run_in_processes(
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
+    except BaseException:
+        # an interrupt or a full disk: what is being read is not needed any more
+        for process in list((pool._processes or {}).values()):
+            process.kill()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _stay_with_parent() -> None:
+    """In a worker: leave Ctrl-C to the parent, and end when it has ended, however it did."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)  # nobody waits for the result, and the next run may use the same folders
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -7,6 +7,8 @@ the number kept tells whether an evidence still is what was matched.
 
 from __future__ import annotations
 
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions when it is imported)
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
