@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -246,7 +247,13 @@ def test_never_more_than_40_lines_of_80_columns_and_no_hostile_character():
     shown = render(busy())
     lines = shown.rstrip("\n").split("\n")
     assert len(lines) <= 40
-    assert max(cell_len(line) for line in lines) <= 80
+    commands = [line for line in lines if line.strip().startswith("casemate ")]
+    assert max(cell_len(line) for line in lines if line not in commands) <= 80
+    assert all(
+        shlex.split(command)[:2] == ["casemate", word]
+        for command, word in zip(commands, ("show", "record"), strict=True)
+    )
+    assert all(command.count("--case") == 1 and "…" not in command for command in commands)  # whole, to be copied
     assert not set(shown) & {"\x1b", "\u202e", "\u200b"}
     assert "[bold red]" in shown
     assert lines[-1].startswith("run")
