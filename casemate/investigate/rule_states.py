@@ -18,24 +18,28 @@ def rule_states(engine: Engine, installed: InstalledRules, stored: StoredTables)
     """Rows of :data:`casemate.schema.rules.RULES`, in order of the rule files."""
     could_run = _rules_with_records(engine, installed, stored)
     rules = installed.rules
-    partly = {refused.id: refused.reason for refused in rules.refused if refused.id is not None}
-    compiled = {rule.id for rule in rules.rules}
     rows = [
-        _compiled_row(rule, number in could_run, partly.get(rule.id))
+        _compiled_row(rule, number in could_run)
         for number, rule in enumerate(rules.rules)
         if not rule.id.endswith(SUPPRESSED_SUFFIX)
     ]
-    rows += [_refused_row(refused, "no_reader") for refused in rules.unread if refused.id not in compiled]
-    for refused in rules.refused:
-        if refused.id is None:
-            rows.append(_refused_row(refused, "not_read"))
-        elif refused.id not in compiled:
-            rows.append(_refused_row(refused, "not_compiled"))
+    rows += [_refused_row(refused, "no_reader") for refused in rules.unread if not _twin(refused)]
+    rows += [
+        _refused_row(refused, "not_read" if refused.id is None else "not_compiled")
+        for refused in rules.refused
+        if not _twin(refused)
+    ]
     rows += _correlation_rows(installed, {row["rule_id"] for row in rows if row["state"] == "ran"})
     return sorted(rows, key=lambda row: (row["path"], row["rule_id"] or ""))
 
 
-def _compiled_row(rule: CompiledRule, ran: bool, partly: str | None) -> dict[str, Any]:
+def _twin(refused: Refused) -> bool:
+    """Whether this is the part of a filtered rule that finds what the filter takes out: listed with the rule."""
+    return (refused.id or "").endswith(SUPPRESSED_SUFFIX)
+
+
+def _compiled_row(rule: CompiledRule, ran: bool) -> dict[str, Any]:
+    notes = "; ".join(rule.notes) or None
     return {
         "rule_id": rule.id,
         "title": rule.title,
@@ -43,7 +47,7 @@ def _compiled_row(rule: CompiledRule, ran: bool, partly: str | None) -> dict[str
         "severity": rule.severity,
         "log_source": rule.log_source,
         "state": "ran" if ran else "no_records",
-        "reason": partly if ran else f"no record of {rule.log_source} in this case",
+        "reason": notes if ran else f"no record of {rule.log_source} in this case",
     }
 
 

@@ -25,7 +25,8 @@ RULES = pa.schema(
         pa.field("reason", pa.string()),
     ]
 )
-"""One row per rule of the rule set in use; ``reason`` is null for a rule that ran on all it asks for."""
+"""One row per rule of the rule set in use; ``reason`` of a rule that ran is null, or names a fault of its
+metadata (a tag, a date, an id, a status that says its authors gave it up)."""
 
 SUPPRESSED = pa.schema(
     [

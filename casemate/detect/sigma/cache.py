@@ -36,21 +36,27 @@ from casemate.detect.sigma.compiled import (
 )
 from casemate.detect.sigma.match import TableMatcher
 from casemate.detect.sigma.rule_files import RuleFile, hash_rule_files, read_rule_files
-from casemate.errors import CannotFinish
+from casemate.errors import BadInput, CannotFinish
 
 LIBRARIES = ("hyperscan", "pysigma")
 CODE = (
     "atoms",
+    "build",
     "compile",
     "compiled",
+    "correlation_bounds",
+    "correlation_rules",
     "derived",
     "filters",
     "keywords",
     "load",
     "logsources",
     "modifiers",
+    "plans",
+    "rule_files",
     "selectivity",
 )
+"""Modules and packages that decide what is kept."""
 OPEN_MATCHERS = 2
 MANIFEST = "manifest.json"
 RULES = "rules.json"
@@ -91,7 +97,7 @@ def install_rules(
         placeholders: values for the modifier ``expand``.
 
     Raises:
-        BadInput: a path cannot be read.
+        BadInput: a path cannot be read, or there is no rule at all under the paths.
         CannotFinish: the cache cannot be written.
     """
     begun = time.monotonic()
@@ -107,6 +113,7 @@ def install_rules(
         if kept is None:
             raise CannotFinish("the compiled rules could not be read back", where=str(folder))
     manifest, rules = kept
+    _require_rules(rules, manifest, paths)
     return InstalledRules(
         folder,
         rules,
@@ -116,6 +123,15 @@ def install_rules(
         cold,
         time.monotonic() - begun,
     )
+
+
+def _require_rules(rules: CompiledRules, manifest: Mapping[str, Any], paths: Sequence[Path]) -> None:
+    if rules.rules or rules.unread or manifest["correlation_files"] or any(one.id for one in rules.refused):
+        return
+    faults = [f"{one.path}: {one.reason}" for one in rules.refused]
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    found = f": {faults[0]}{more}" if faults else ""
+    raise BadInput(f"holds no Sigma rule{found}", where=", ".join(map(str, paths)))
 
 
 def open_matcher(folder: Path, table: str, *, only: frozenset[str] | None = None) -> TableMatcher:
@@ -172,7 +188,8 @@ def cache_key(files: Sequence[RuleFile], placeholders: Mapping[str, tuple[str, .
     digest.update(orjson.dumps(facts, option=orjson.OPT_SORT_KEYS))
     here = Path(__file__).parent
     for name in CODE:
-        digest.update((here / f"{name}.py").read_bytes())
+        for path in sorted([*here.glob(f"{name}.py"), *here.glob(f"{name}/*.py")]):
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:40]
 
 

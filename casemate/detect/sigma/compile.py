@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -34,7 +35,17 @@ from sigma.types import (
     SpecialChars,
 )
 
-from casemate.detect.sigma.atoms import MANY, ONE, Atom
+from casemate.detect.sigma.atoms import (
+    MANY,
+    ONE,
+    PATTERN_FLAGS,
+    SLOW,
+    Atom,
+    like_expression,
+    refused_reason,
+    regex_expression,
+    regex_flags,
+)
 from casemate.detect.sigma.compiled import (
     KEYWORDS,
     CompiledRule,
@@ -58,6 +69,12 @@ NODES = 100_000
 TECHNIQUE = re.compile(r"t\d{4}(?:\.\d{3})?", re.ASCII)
 ATLAS_TECHNIQUE = re.compile(r"(?:aml\.)?t\d{4}(?:\.\d{3})?", re.ASCII)
 NOT_TACTIC = re.compile(r"(?:[tgsc]|ta|ds)\d{4}.*", re.ASCII)
+LONG_PATTERN = 256
+"""Parts and characters of a wildcard pattern beyond which the pattern engine may refuse it."""
+MANY_PARTS = 200
+"""Parts of a wildcard pattern beyond which the engine would take seconds to compile it."""
+SHOWN_PATTERN = 120
+"""Characters of a regular expression that a reason shows."""
 FLAG_LETTERS = {"IGNORECASE": "i", "MULTILINE": "m", "DOTALL": "s"}
 
 Placeholders = Mapping[str, tuple[str, ...]]
@@ -341,12 +358,26 @@ def _atom(value: SigmaType, *, keyword: bool) -> Atom:
         return _text_atom(parts, cased=isinstance(value, SigmaCasedString), keyword=keyword)
     if isinstance(value, SigmaRegularExpression):
         letters = "".join(sorted(FLAG_LETTERS[flag.name] for flag in value.flags))
+        _refuse_regex(str(value.regexp), letters)
         return ["regex", str(value.regexp), letters]
     if isinstance(value, SigmaCIDRExpression):
         return ["network", str(value.network)]
     if isinstance(value, SigmaCompareExpression):
         return ["compare", value.op.name.lower(), value.number.number]
     raise UncompilableError(f"values of the kind {type(value).__name__} are not supported")
+
+
+@lru_cache(maxsize=10_000)
+def _refusal(pattern: str, letters: str) -> str | None:
+    return refused_reason(regex_expression(pattern), regex_flags(letters))
+
+
+def _refuse_regex(pattern: str, letters: str) -> None:
+    """One expression that the engine refuses would keep those of all rules from being compiled."""
+    reason = _refusal(pattern, letters)
+    if reason is not None:
+        shown = pattern if len(pattern) <= SHOWN_PATTERN else f"{pattern[:SHOWN_PATTERN]}..."
+        raise UncompilableError(f"the regular expression {shown!r} is not supported: {reason}")
 
 
 def _part(part: Any) -> Any:
@@ -373,7 +404,13 @@ def _text_atom(parts: list[Any], *, cased: bool, keyword: bool) -> Atom:
         return ["any"]
     if all(isinstance(part, str) for part in merged):
         return ["cased" if cased else "text", "".join(merged)]
-    return ["likecased" if cased else "like", merged]
+    atom = ["likecased" if cased else "like", merged]
+    if len(merged) > MANY_PARTS or (
+        sum(map(len, merged)) > LONG_PATTERN
+        and refused_reason(like_expression(merged, cased=cased), PATTERN_FLAGS) is not None
+    ):
+        atom.append(SLOW)
+    return atom
 
 
 # --- from fields to columns ------------------------------------------------------------------------------

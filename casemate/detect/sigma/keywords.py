@@ -25,7 +25,7 @@ Mask = npt.NDArray[np.bool_]
 
 PLAIN = re.compile(r"[ !#-\[\]-~]+", re.ASCII)
 """Characters that stand for themselves in JSON text too."""
-SHORTEST = 3
+SHORTEST, LONGEST = 3, 200
 LOWERED_TO_ASCII = ("\u0130".encode(), "\u212a".encode())
 """Letters outside ASCII whose lower case begins with an ASCII letter."""
 
@@ -181,4 +181,4 @@ def _longest_piece(atom: Atom) -> str | None:
         return None
     pieces = [piece for text in texts for piece in PLAIN.findall(text)]
     longest = max(pieces, key=len, default="")
-    return longest if len(longest) >= SHORTEST else None
+    return longest[:LONGEST] if len(longest) >= SHORTEST else None

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,12 +30,19 @@ from sigma.rule.logsource import EmptyLogSource
 
 from casemate.detect.sigma.correlation_bounds import prepare_document
 from casemate.detect.sigma.modifiers import exact_modifiers
-from casemate.detect.sigma.rule_files import FILE_BYTES, RuleFile, hash_rule_files, read_rule_files
+from casemate.detect.sigma.rule_files import RuleFile, hash_rule_files, read_rule_files
 
 NODES = 200_000
 """Most values in one document, aliases counted as often as they are used."""
 DEPTH = 40
 """Deepest nesting of a document."""
+UNREADABLE = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError)
+"""What the YAML loader raises for what it cannot read."""
+DOCUMENT_START = re.compile(rb"^---(?=[ \t\r\n]|$)", re.MULTILINE)
+"""Between documents; at the beginning of a line these three cannot be part of any value (YAML 1.1, 5.4)."""
+RULE_KEYS = ("detection", "correlation", "filter")
+STATUSES_NOTED = ("deprecated", "unsupported")
+"""A rule that its authors gave up runs all the same, and says so."""
 
 
 @dataclass(frozen=True)
@@ -139,16 +147,21 @@ class _Collected:
 
 def _parse_file(file: RuleFile, collected: _Collected) -> None:
     if file.content is None:
-        collected.errors.append(RuleError(file.name, None, None, f"larger than {FILE_BYTES} bytes"))
+        collected.errors.append(RuleError(file.name, None, None, file.fault))
         return
+    documents: list[Any] = []
     try:
-        if not _shallow(file.content):
-            collected.errors.append(RuleError(file.name, None, None, f"nested more than {DEPTH} deep"))
-            return
-        documents = list(yaml.load_all(file.content, Loader=SigmaYAMLLoader))
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        collected.errors.append(RuleError(file.name, None, None, f"not readable as YAML: {_one_line(error)}"))
-        return
+        documents = _documents(file.content)
+    except UNREADABLE as error:
+        parts = DOCUMENT_START.split(file.content)
+        if len(parts) == 1:
+            collected.errors.append(RuleError(file.name, None, None, f"not readable as YAML: {_one_line(error)}"))
+        for number, part in enumerate(parts if len(parts) > 1 else (), start=1):
+            try:
+                documents += _documents(part)
+            except UNREADABLE as fault:
+                reason = f"part {number} of the file is not readable as YAML: {_one_line(fault)}"
+                collected.errors.append(RuleError(file.name, None, None, reason))
     template: dict[Any, Any] = {}
     previous: dict[Any, Any] = {}
     for document in documents:
@@ -180,8 +193,22 @@ def _parse_file(file: RuleFile, collected: _Collected) -> None:
             _parse_document(document, file.name, collected)
 
 
+def _documents(content: bytes) -> list[Any]:
+    """The documents of a file.
+
+    Raises:
+        ValueError, yaml.YAMLError and the others of :data:`UNREADABLE`: it is no YAML, or nested too deeply.
+    """
+    if not _shallow(content):
+        raise ValueError(f"nested more than {DEPTH} deep")
+    return list(yaml.load_all(content, Loader=SigmaYAMLLoader))
+
+
 def _parse_document(document: dict[Any, Any], path: str, collected: _Collected) -> None:
     title = document["title"] if isinstance(document.get("title"), str) else None
+    if not any(key in document for key in RULE_KEYS):
+        collected.errors.append(RuleError(path, None, title, "not a Sigma rule: it has no detection or correlation"))
+        return
     digest = hashlib.sha256(
         orjson.dumps(_plain(document), option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
     ).hexdigest()
@@ -196,6 +223,9 @@ def _parse_document(document: dict[Any, Any], path: str, collected: _Collected) 
     if not _usable(parsed):
         collected.errors.append(RuleError(path, rule_id, title, "; ".join(faults) or "not a Sigma rule"))
         return
+    status = str(document.get("status")).lower()
+    if status in STATUSES_NOTED:
+        faults.append(f"its status is {status}")
     collected.add(LoadedRule(rule_id, digest, path, title or rule_id, parsed, tuple(faults)))
 
 
@@ -204,8 +234,6 @@ def _parse(document: dict[Any, Any]) -> SigmaRule | SigmaCorrelationRule | Sigma
         return SigmaCorrelationRule.from_dict(prepare_document(document), collect_errors=False)
     if "filter" in document:
         return SigmaFilter.from_dict(document, collect_errors=False)
-    if "detection" not in document:
-        raise ValueError("not a Sigma rule: it has no detection, correlation or filter")
     return SigmaRule.from_dict(document, collect_errors=True)
 
 

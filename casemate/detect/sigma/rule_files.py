@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,29 +12,44 @@ from pathlib import Path
 from casemate.errors import BadInput
 
 RULE_SUFFIXES = (".yml", ".yaml")
-FILE_BYTES = 1024 * 1024
+FILE_BYTES = 32 * 1024 * 1024
 """Largest rule file that is parsed."""
+TOTAL_BYTES = 512 * 1024 * 1024
+"""Most bytes of one rule set."""
 FILES = 200_000
 """Most rule files of one rule set."""
+MEMBER_FAULTS = (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, NotImplementedError, EOFError)
+"""What a damaged, encrypted or strangely compressed member raises."""
 
 
 @dataclass(frozen=True)
 class RuleFile:
-    """One file of rules: the name a person finds it by, and its content (None: over the limit)."""
+    """One file of rules: the name a person finds it by, and its content; None where `fault` says why not."""
 
     name: str
     content: bytes | None
+    fault: str = ""
 
 
 def read_rule_files(paths: Sequence[Path]) -> list[RuleFile]:
     """All rule files under `paths` (folders, zip archives, files), in a stable order.
 
     Raises:
-        BadInput: a path does not exist, is no archive, or holds too many files.
+        BadInput: a path does not exist, is no archive, holds no rule file, or too many, or too large ones.
     """
-    found = [file for path in paths for file in _files_of(path)]
-    if len(found) > FILES:
-        raise BadInput(f"more than {FILES} rule files", where=str(paths[0]))
+    found: list[RuleFile] = []
+    size = 0
+    for path in paths:
+        before = len(found)
+        for file in _files_of(path):
+            found.append(file)
+            size += len(file.content or b"")
+            if len(found) > FILES:
+                raise BadInput(f"more than {FILES} rule files", where=str(path))
+            if size > TOTAL_BYTES:
+                raise BadInput(f"more than {TOTAL_BYTES} bytes of rules", where=str(path))
+        if len(found) == before:
+            raise BadInput(f"holds no rule file ({', '.join(RULE_SUFFIXES)})", where=str(path))
     return found
 
 
@@ -61,10 +77,15 @@ def _files_of(path: Path) -> Iterator[RuleFile]:
 def _read(path: Path, name: str) -> RuleFile:
     try:
         with path.open("rb") as stream:
-            content = stream.read(FILE_BYTES + 1)
+            return _bounded(name, stream.read(FILE_BYTES + 1))
     except OSError as error:
-        raise BadInput(f"cannot read the rule file: {error.strerror}", where=str(path)) from error
-    return RuleFile(name, content if len(content) <= FILE_BYTES else None)
+        return RuleFile(name, None, f"cannot be read: {error.strerror}")
+
+
+def _bounded(name: str, content: bytes) -> RuleFile:
+    if len(content) > FILE_BYTES:
+        return RuleFile(name, None, f"larger than {FILE_BYTES} bytes")
+    return RuleFile(name, content)
 
 
 def _members_of(path: Path) -> Iterator[RuleFile]:
@@ -77,11 +98,10 @@ def _members_of(path: Path) -> Iterator[RuleFile]:
                 name = member.filename
                 if member.is_dir() or not name.lower().endswith(RULE_SUFFIXES) or "__MACOSX/" in name:
                     continue
-                if member.file_size > FILE_BYTES:
-                    yield RuleFile(name, None)
-                    continue
-                with archive.open(member) as stream:
-                    content = stream.read(FILE_BYTES + 1)
-                yield RuleFile(name, content if len(content) <= FILE_BYTES else None)
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+                try:
+                    with archive.open(member) as stream:
+                        yield _bounded(name, stream.read(FILE_BYTES + 1))
+                except MEMBER_FAULTS as error:
+                    yield RuleFile(name, None, f"cannot be unpacked: {error}")
+    except (zipfile.BadZipFile, OSError) as error:
         raise BadInput(f"cannot read the archive of rules: {error}", where=str(path)) from error
