@@ -1,0 +1,257 @@
+"""JSON Schemas of every ``--json`` output; ``scripts/document`` writes them to ``docs/schemas/``.
+
+Times are UTC, ISO 8601.  Later versions may add keys; those listed stay.  Parts not built yet are null.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from casemate.explore.findings import RECORDS_SHOWN
+from casemate.intel.store import DATASETS
+from casemate.schema.attempts import INTENTS
+from casemate.schema.findings import CONFIDENCES, OUTCOMES, SEVERITIES, SOURCE_KINDS, TARGET_KINDS, VECTORS
+from casemate.schema.rules import STATES
+
+Schema = dict[str, Any]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+TEXT: Schema = {"type": "string"}
+TRUTH: Schema = {"type": "boolean"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+SHA256: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+ID: Schema = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+ADDRESS: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}:[0-9]+$"}
+ANY_OBJECT: Schema = {"type": "object"}
+
+
+def _listed(item: Schema, **more: Any) -> Schema:
+    return {"type": "array", "items": item, **more}
+
+
+def _or_null(kind: Schema) -> Schema:
+    return {"anyOf": [{"type": "null"}, kind]}
+
+
+def _counts(kind: Schema = COUNT) -> Schema:
+    return {"type": "object", "additionalProperties": kind}
+
+
+def _object(**properties: Schema) -> Schema:
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _one_of(*words: str) -> Schema:
+    return {"enum": list(words)}
+
+
+NULL_TEXT = _or_null(TEXT)
+TIME = _or_null({"type": "string", "format": "date-time"})
+SOURCE = _object(kind=_one_of(*SOURCE_KINDS), value=NULL_TEXT)
+TARGET = _object(kind=_one_of(*TARGET_KINDS), value=NULL_TEXT, service=NULL_TEXT)
+OUTCOME = _one_of(*OUTCOMES)
+RANKED = _object(kind=TEXT, value=TEXT, signal=COUNT, succeeded=COUNT, rules=COUNT, findings=COUNT)
+LOG_SOURCE = _object(
+    table=TEXT,
+    host=NULL_TEXT,
+    records=COUNT,
+    undated=COUNT,
+    first=TIME,
+    last=TIME,
+    longest_silence_seconds=COUNT,
+    silence_from=TIME,
+    silence_to=TIME,
+)
+COVERAGE = _object(
+    sources=_listed(LOG_SOURCE),
+    source_count=COUNT,
+    largest_blind_spot=_or_null(LOG_SOURCE),
+    own_networks=NULL_TEXT,
+    rules=_or_null(COUNT),
+    unusable_rules=_or_null(COUNT),
+    notes=_listed(TEXT),
+)
+SUMMARY = _object(
+    run=TEXT,
+    evidence=_object(files=COUNT, records=COUNT, kept=COUNT, rejected=COUNT),
+    findings=COUNT,
+    suppressed=COUNT,
+    attempts=_object(
+        total=COUNT,
+        by_intent=_counts(),
+        by_outcome=_counts(),
+        by_vector=_counts(),
+        definition=TEXT,
+        at_gap=_object(**{"10": COUNT, "30": COUNT, "120": COUNT}),
+        sources=COUNT,
+        top_sources=_listed(RANKED),
+        top_targets=_listed(RANKED),
+    ),
+    campaigns=_or_null({"type": "array"}),
+    origins=_or_null(ANY_OBJECT),
+    assets=_or_null(ANY_OBJECT),
+    coverage=COVERAGE,
+    judgement=_or_null(ANY_OBJECT),
+    signatures=_or_null({"type": "array"}),
+)
+RULE = _object(
+    rule_id=NULL_TEXT,
+    title=NULL_TEXT,
+    path=TEXT,
+    severity=NULL_TEXT,
+    log_source=NULL_TEXT,
+    state=_one_of(*STATES),
+    reason=NULL_TEXT,
+)
+STEP = _object(
+    label=TEXT,
+    title=TEXT,
+    technique=NULL_TEXT,
+    verdict=_one_of("found", "missed", "not yet covered"),
+    records=COUNT,
+    found=COUNT,
+    by=_listed(TEXT),
+)
+
+SCHEMAS: dict[str, tuple[str, Schema]] = {
+    "summary": ("casemate show summary --json, casemate investigate --json", SUMMARY),
+    "coverage": ("casemate show coverage --json", COVERAGE),
+    "finding": (
+        "one line of casemate show findings --json",
+        _object(
+            id=ID,
+            time=TIME,
+            time_end=TIME,
+            detector=TEXT,
+            rule_id=TEXT,
+            rule_version=TEXT,
+            title=TEXT,
+            severity=_one_of(*SEVERITIES),
+            techniques=_listed(TEXT),
+            tactics=_listed(TEXT),
+            source=_or_null(SOURCE),
+            target=_or_null(TARGET),
+            vector=_one_of(*VECTORS),
+            outcome=OUTCOME,
+            confidence=_one_of(*CONFIDENCES),
+            why={**TEXT, "description": "JSON text: the tree of what matched where"},
+            records=_listed(ADDRESS, maxItems=RECORDS_SHOWN),
+            record_count=COUNT,
+        ),
+    ),
+    "attempt": (
+        "one line of casemate show attempts --json",
+        _object(
+            id=ID,
+            source=SOURCE,
+            scope=_object(kind=TEXT, value=NULL_TEXT),
+            vector=_one_of(*VECTORS),
+            started=TIME,
+            ended=TIME,
+            intent=_one_of(*INTENTS),
+            outcome=OUTCOME,
+            findings={"type": "integer", "minimum": 1},
+            gap_seconds=COUNT,
+            finding_ids=_listed(ID),
+        ),
+    ),
+    "rules": (
+        "casemate show rules --json",
+        _object(rule_set=NULL_TEXT, loaded=COUNT, ran=COUNT, not_run=_listed(RULE), noted=_listed(RULE)),
+    ),
+    "measure": (
+        "one line of casemate show measures --json",
+        _object(measure=TEXT, version=COUNT, value=_or_null({"anyOf": [COUNT, _counts()]}), definition=TEXT),
+    ),
+    "row": ("one line of casemate query --json, casemate show rows --json: keys are the columns", ANY_OBJECT),
+    "record": (
+        "one line of casemate record --json",
+        _object(
+            id=ADDRESS,
+            table=NULL_TEXT,
+            path=TEXT,
+            member_path=NULL_TEXT,
+            format=TEXT,
+            offset=COUNT,
+            length=COUNT,
+            sha256=SHA256,
+            rejected=NULL_TEXT,
+            content=TEXT,
+        ),
+    ),
+    "custody_verify": (
+        "casemate custody verify --json",
+        _object(
+            verified=TRUTH,
+            problems=_listed(_object(where=TEXT, what=TEXT)),
+            notes=_listed(TEXT),
+            custody_lines=COUNT,
+            parts=COUNT,
+            blobs=COUNT,
+            bytes=COUNT,
+            head=TEXT,
+        ),
+    ),
+    "init": ("casemate init --json", _object(case=TEXT, settings=TEXT)),
+    "doctor": (
+        "casemate doctor --json",
+        _object(well=TRUTH, checks=_listed(_object(name=TEXT, well=TRUTH, seen=TEXT, needed=TRUTH))),
+    ),
+    "intel_status": (
+        "casemate intel status --json",
+        _object(
+            folder=TEXT,
+            datasets=_listed(
+                _object(
+                    name=_one_of(*DATASETS),
+                    installed=TRUTH,
+                    version=NULL_TEXT,
+                    dated=NULL_TEXT,
+                    source=NULL_TEXT,
+                    fetched_at=NULL_TEXT,
+                    sha256=_or_null(SHA256),
+                    counts=_or_null(_counts()),
+                    kept_versions=COUNT,
+                    age_days=_or_null({"type": "integer"}),
+                    stale=_or_null(TRUTH),
+                )
+            ),
+        ),
+    ),
+    "intel_update": (
+        "casemate intel update --json",
+        _listed(
+            _object(
+                name=_one_of(*DATASETS),
+                new=TRUTH,
+                version=NULL_TEXT,
+                sha256=_or_null(SHA256),
+                counts=_or_null(_counts()),
+                error=NULL_TEXT,
+            )
+        ),
+    ),
+    "demo": (
+        "casemate demo --json",
+        _object(
+            folder=TEXT,
+            records=COUNT,
+            score=_object(
+                steps=_listed(STEP),
+                decoys_accused=_listed(STEP),
+                decoys=COUNT,
+                ordinary_accused=_counts(),
+                benign_records=COUNT,
+                missing_logs_seen=TRUTH,
+            ),
+            summary=SUMMARY,
+        ),
+    ),
+}
+"""By file name: which output it is of, and the schema."""
+
+
+def published(name: str) -> Schema:
+    """The schema of that name as it is published."""
+    title, schema = SCHEMAS[name]
+    return {"$schema": DIALECT, "title": title, **schema}

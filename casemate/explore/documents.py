@@ -1,0 +1,160 @@
+"""``docs/tables.md``, made from the code: every table and column of a case (``scripts/document`` writes it)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+
+from casemate.evidence.readers import READERS
+from casemate.explore.tables import DERIVED
+from casemate.schema.native import FLAGS, LEADING_FIELDS, NativeTable
+from casemate.schema.ocsf import BASE, EVENT_CLASSES, OCSF_VERSION
+from casemate.views import VIEWS
+
+INTRODUCTION = """# Tables
+
+Made by `scripts/document` from the code; do not edit. All of these can be asked with `casemate query`, and
+`information_schema` tells which of them a case has. Times are UTC. A record's address is `evidence:record`.
+"""
+
+DERIVED_TABLES: dict[str, tuple[str, dict[str, str]]] = {
+    "evidence": (
+        "One row per content; `records = kept + rejected`. Archives have none of their own.",
+        {
+            "evidence": "SHA-256 of the content",
+            "structure": "lines that carry no record: blank, headers, comments",
+            "continues": "the evidence whose content is this one's beginning; its records are not read again",
+            "notes": "what the reader or a limit had to say",
+        },
+    ),
+    "registrations": (
+        "That a content was received; one content may have many.",
+        {"parent": "the archive it came out of", "member_path": "its path in the archive"},
+    ),
+    "rejects": (
+        "Records that could not be kept; their bytes stay in the evidence.",
+        {"record": "line, record or packet number", "offset": "first byte in the content"},
+    ),
+    "findings": (
+        "One detector's statement about records.",
+        {
+            "id": "hash of the rule and the records; a new version of the rule keeps it",
+            "detector": "`sigma`, `sigma_correlation` or `behaviour.<analytic>`",
+            "techniques": "ATT&CK and ATLAS",
+            "source": "who, as far as the records say",
+            "target": "against what",
+            "why": "JSON: the tree of what matched where",
+        },
+    ),
+    "finding_records": ("The records a finding rests on.", {"finding": "`findings.id`"}),
+    "attempts": (
+        "Findings of one source against one scope by one vector, with no gap above the case's setting.",
+        {
+            "scope": "a service, a host, or the own network",
+            "intent": "the furthest intent of its findings",
+            "findings": "how many",
+            "gap_seconds": "the setting this attempt was made with",
+        },
+    ),
+    "attempt_findings": ("Every finding is in exactly one attempt.", {"attempt": "`attempts.id`"}),
+    "rules": (
+        "Rules of the last run.",
+        {"state": "whether it ran, and if not, why", "reason": "more about that, or a fault of its metadata"},
+    ),
+    "suppressed": ("Matches that a filter took out of a rule: no findings, but counted.", {}),
+    "matched": (
+        "Evidence that was held against a rule set, so that it is done once.",
+        {"rule_set": "hash of the rule set", "kept": "records it had then"},
+    ),
+}
+
+FIXED_COLUMNS: dict[str, str] = {
+    "evidence": "SHA-256 of the content it stands in",
+    "record": "number of the record in it: line, EVTX record number, element",
+    "offset": "first byte in the content",
+    "length": "bytes",
+    "time": "UTC; null if the record has no possible time",
+    "time_raw": "the text it was read from",
+    "flags": "what was assumed or replaced, `;` between words; null if nothing was",
+}
+
+
+def tables_page() -> str:
+    """The whole page as Markdown."""
+    return "\n".join(
+        [INTRODUCTION, *_derived(), *_ocsf(), *_native()],
+    )
+
+
+def _derived() -> Iterator[str]:
+    yield "## Tables of every case\n"
+    for name, schema in DERIVED.items():
+        description, meanings = DERIVED_TABLES[name]
+        yield f"### {name}\n\n{description}\n"
+        yield _grid(
+            ("column", "type", "meaning"),
+            ((f"`{field.name}`", _type(field.type), meanings.get(field.name, "")) for field in schema),
+        )
+
+
+def _ocsf() -> Iterator[str]:
+    yield f"""## OCSF tables
+
+Views over the native tables, pinned to [OCSF {OCSF_VERSION}](https://schema.ocsf.io/{OCSF_VERSION}). Attribute
+paths are written with `_` for `.`; what OCSF keeps under `unmapped` has the prefix `unmapped_`. `status` is `Success`,
+`Failure` or `Unknown`; text is null when unknown. Every table begins with
+
+{_columns(BASE)}
+"""
+    for kind in EVENT_CLASSES:
+        natives = sorted({view.native for view in VIEWS if view.event_class == kind})
+        made = ", ".join(f"`{name}`" for name in natives) or "nothing yet"
+        yield f"### {kind.name}\n\nClass {kind.class_uid}. Made from {made}.\n\n{_columns(kind.columns)}\n"
+
+
+def _native() -> Iterator[str]:
+    yield """## Native tables
+
+Records of one log source as stored; every field is text. A case has those it has records of. Each begins with
+"""
+    yield _grid(
+        ("column", "type", "meaning"),
+        ((f"`{field.name}`", _type(field.type), FIXED_COLUMNS[field.name]) for field in LEADING_FIELDS),
+    )
+    yield """and ends with `rest`: a JSON object of everything else the record held, or null. Words in `flags`:
+"""
+    yield _grid(("flag", "meaning"), ((f"`{word}`", meaning) for word, meaning in FLAGS.items()))
+    formats: dict[str, list[str]] = {}
+    tables: dict[str, NativeTable] = {}
+    for reader in READERS:
+        for table in reader.tables:
+            tables[table.name] = table
+            formats.setdefault(table.name, []).append(f"`{reader.format}`")
+    for name in sorted(tables):
+        columns = ", ".join(f"`{column}`" for column in tables[name].columns) or "none of its own"
+        description = f"{tables[name].description.rstrip('.')}. " if tables[name].description else ""
+        yield f"### {name}\n\n{description}From {', '.join(formats[name])}.\n\nColumns: {columns}\n"
+
+
+def _columns(columns: dict[str, str]) -> str:
+    return ", ".join(f"`{name}` {_plain(kind)}" for name, kind in columns.items())
+
+
+def _type(kind: pa.DataType) -> str:
+    if pa.types.is_list(kind):
+        return f"list of {_type(kind.value_type)}"
+    if pa.types.is_struct(kind):
+        return f"struct of {', '.join(f'`{field.name}`' for field in kind)}"
+    return _plain(str(kind))
+
+
+def _plain(kind: str) -> str:
+    words = {"string": "text", "int64": "integer", "float64": "number", "double": "number", "bool": "boolean"}
+    return "time" if kind.startswith("timestamp") else words.get(kind.removeprefix("!"), kind)
+
+
+def _grid(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(list(head))}"]
+    lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
