@@ -1,7 +1,4 @@
-"""JSON Schemas of every ``--json`` output; ``scripts/document`` writes them to ``docs/schemas/``.
-
-Times are UTC, ISO 8601.  Later versions may add keys; those listed stay.  Parts not built yet are null.
-"""
+"""JSON Schemas of every ``--json`` output; ``scripts/document`` writes them to ``docs/schemas/``."""
 
 from __future__ import annotations
 
@@ -16,6 +13,9 @@ from casemate.schema.rules import STATES
 Schema = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+DESCRIPTION = (
+    "Times are UTC, ISO 8601. Parts not built yet are null, never empty. Later versions may add keys; these stay."
+)
 TEXT: Schema = {"type": "string"}
 TRUTH: Schema = {"type": "boolean"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
@@ -254,4 +254,4 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
 def published(name: str) -> Schema:
     """The schema of that name as it is published."""
     title, schema = SCHEMAS[name]
-    return {"$schema": DIALECT, "title": title, **schema}
+    return {"$schema": DIALECT, "title": title, "description": DESCRIPTION, **schema}
