@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -21,7 +23,7 @@ class DuckDBEngine:
     Args:
         workers: processes that :meth:`run` may use; 1 means this process alone.
         memory_bytes: what DuckDB may use before it spills to `spill`.
-        spill: folder for spilled data; the system's default when None.
+        spill: folder for spilled data; one below the system's temporary folder when None.
     """
 
     name = "duckdb"
@@ -37,9 +39,9 @@ class DuckDBEngine:
         raw.execute("SET autoload_known_extensions = false")
         raw.execute(f"SET memory_limit = '{memory_bytes // (1 << 20)}MiB'")
         raw.execute("SET preserve_insertion_order = false")
-        if spill is not None:
-            escaped = str(spill).replace("'", "''")
-            raw.execute(f"SET temp_directory = '{escaped}'")
+        # DuckDB's own default is a folder in whatever folder the user stands in
+        folder = spill or Path(tempfile.gettempdir()) / f"casemate-{os.getpid()}"
+        raw.execute("SET temp_directory = ?", [str(folder)])
 
     def use(self, stored: StoredTables) -> None:
         """See these tables from now on."""
