@@ -73,7 +73,7 @@ class Record:
 
     def value(self, field: str, source: EventSource) -> str | None:
         """The value a rule's field has in this record."""
-        column = source.fields.get(field.lower(), field)
+        column = source.fields.get(field, source.fields.get(field.lower(), field))
         if column.startswith("="):
             derived = DERIVED[column[1:]]
             return derived.value(*(self.fields.get(name.lower()) for name in derived.columns))
@@ -82,7 +82,7 @@ class Record:
     def several(self, field: str, value: str, source: EventSource) -> Iterator[str]:
         """The value, and its parts where it holds several."""
         yield value
-        column = source.fields.get(field.lower(), field).lower()
+        column = source.fields.get(field, source.fields.get(field.lower(), field)).lower()
         if self.table == "windows_event":
             if column == "data" and "\n" in value:
                 yield from value.split("\n")

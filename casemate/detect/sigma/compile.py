@@ -55,6 +55,7 @@ from casemate.detect.sigma.compiled import (
     Plan,
     Refused,
     TablePlans,
+    column_of,
 )
 from casemate.detect.sigma.load import LoadedRule, RuleError
 from casemate.detect.sigma.logsources import EventSource, sources_for
@@ -414,11 +415,6 @@ def _text_atom(parts: list[Any], *, cased: bool, keyword: bool) -> Atom:
 
 
 # --- from fields to columns ------------------------------------------------------------------------------
-
-
-def column_of(field: str, source_fields: Mapping[str, str]) -> str:
-    """Where a rule's field stands in the records of a source."""
-    return source_fields.get(field.lower(), field)
 
 
 def _on_columns(node: Node, source: EventSource, writer: _TableWriter) -> Node:

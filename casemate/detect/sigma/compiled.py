@@ -14,6 +14,7 @@ The condition of a rule on one event source is a tree of lists, its nodes:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,6 +128,11 @@ class CompiledRules:
     tables: dict[str, TablePlans] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
     unread: list[Refused] = field(default_factory=list)
+
+
+def column_of(field_name: str, fields: Mapping[str, str]) -> str:
+    """Where a rule's field stands in the records of a source: by its exact name, then ignoring case."""
+    return fields.get(field_name) or fields.get(field_name.lower(), field_name)
 
 
 def rules_as_plain(rules: CompiledRules) -> dict[str, Any]:

@@ -151,6 +151,7 @@ DERIVED: dict[str, Derived] = {
     "target_url": Derived(("host", "target"), _zeek_url),
     "suricata_query": Derived(("http.url",), _url_query),
     "suricata_path": Derived(("http.url",), _url_path),
+    "suricata_extension": Derived(("http.url",), _url_extension),
     "uri_query": Derived(("uri",), _url_query),
     "uri_path": Derived(("uri",), _url_path),
     "uri_extension": Derived(("uri",), _url_extension),

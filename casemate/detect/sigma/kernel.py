@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from casemate.detect.sigma.cache import open_matcher
 from casemate.detect.sigma.columns import Columns, combine
+from casemate.detect.sigma.compiled import column_of
 from casemate.detect.sigma.derived import DERIVED, DERIVED_PREFIX
 from casemate.detect.sigma.endpoints import Endpoints, endpoints_of
 from casemate.detect.sigma.match import BatchMatches, TableMatcher
@@ -130,7 +131,7 @@ def matches_of(
     for plan_number, rows in _rows_by_plan(matcher, found):
         plan = matcher.plans[plan_number]
         source_fields = matcher.sources[plan.source].fields
-        values = [_texts(found.columns, source_fields.get(name.lower(), name).lower(), rows) for name in fields]
+        values = [_texts(found.columns, column_of(name, source_fields).lower(), rows) for name in fields]
         taken = pa.array(rows)
         arrays = [
             pa.repeat(pa.scalar(matcher.rules.rules[plan.rule].id), len(rows)),
