@@ -49,6 +49,29 @@ ANALYTICS: tuple[Analytic, ...] = (
 )
 
 
+_PLACE = ("evidence", "record", "time")
+COLUMNS_READ: dict[str, tuple[str, ...]] = {
+    "network_activity": (
+        *_PLACE,
+        *("src_endpoint_ip", "src_endpoint_port", "dst_endpoint_ip", "dst_endpoint_port"),
+        *("connection_info_protocol_name", "connection_info_uid", "unmapped_conn_state", "disposition", "status"),
+        *("duration", "traffic_bytes_in", "traffic_bytes_out", "traffic_packets_in"),
+    ),
+    "authentication": (
+        *_PLACE,
+        *("src_endpoint_ip", "src_endpoint_hostname", "dst_endpoint_ip", "dst_endpoint_hostname", "dst_endpoint_port"),
+        *("device_hostname", "service_name", "user_name", "status", "metadata_product_name"),
+        *("connection_info_uid", "unmapped_attempts"),
+    ),
+    "http_activity": (
+        *_PLACE,
+        *("src_endpoint_ip", "dst_endpoint_ip", "dst_endpoint_port", "device_hostname", "actor_user_name"),
+        *("http_request_http_method", "http_request_url_hostname", "http_request_url_path", "http_response_code"),
+    ),
+}
+"""The columns of OCSF tables that analytics look at."""
+
+
 def infer_own(given: Sequence[str], ocsf: Mapping[str, ibis.Table], batches: Batches) -> OwnNetworks:
     """The own networks as given, or inferred from ``network_activity``; the statement says which."""
     if given:
@@ -68,6 +91,8 @@ def run_all(
         batches: executes an expression, in batches, times as UTC.
         hold: executes an expression once and keeps its rows.
     """
+    # a view over many logs is dear: it is read once, and only what analytics look at
+    tables = {name: hold(ocsf[name].select(*columns)) for name, columns in COLUMNS_READ.items()}
     for analytic in ANALYTICS:
-        statements = analytic.build(*(ocsf[name] for name in analytic.reads), own.networks, analytic.settings)
+        statements = analytic.build(*(tables[name] for name in analytic.reads), own.networks, analytic.settings)
         yield found(analytic.name, analytic.rules, statements, analytic.settings, batches, hold)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 
 import ibis
 import ibis.expr.types as ir
@@ -87,35 +88,66 @@ def public_responders(network: ibis.Table) -> ibis.Table:
     Args:
         network: ``network_activity``.
     """
-    pairs = network.filter(
-        network.src_endpoint_ip.notnull()
-        & network.dst_endpoint_ip.notnull()
-        & ~within(network.dst_endpoint_ip, (*PRIVATE, *NOT_ONE_HOST))
-        & ~within(network.src_endpoint_ip, (*PRIVATE, *NOT_ONE_HOST))
-    ).select(source="src_endpoint_ip", address="dst_endpoint_ip")
-    counted = pairs.group_by("address").agg(connections=pairs.count(), sources=pairs.source.nunique())
+    outside = (*PRIVATE, *NOT_ONE_HOST)
+    pairs = network.filter(network.src_endpoint_ip.notnull() & network.dst_endpoint_ip.notnull())
+    # each pair is looked at once, however often the two talked
+    pairs = pairs.group_by(source=pairs.src_endpoint_ip, address=pairs.dst_endpoint_ip).agg(times=pairs.count())
+    pairs = pairs.filter(~within(pairs.address, outside) & ~within(pairs.source, outside))
+    counted = pairs.group_by("address").agg(connections=pairs.times.sum(), sources=pairs.count())
     everything = counted.connections.sum().over(ibis.window())
     shared = counted.mutate(everything=everything)
     likely = (shared.sources >= INFER_SOURCES) & (shared.connections >= shared.everything * INFER_SHARE)
     return shared.filter(likely).select("address")
 
 
+def marked(table: ibis.Table, address: str, **networks: Sequence[str]) -> ibis.Table:
+    """Adds a column for each name in `networks`: whether the address lies in those networks (:func:`within`).
+
+    Each distinct address is tested once: few addresses stand in many records, and the test is dear.
+
+    Args:
+        table: any table; it is read twice.
+        address: a column of addresses (text).
+    """
+    distinct = table.filter(table[address].notnull()).select(tested_address=address).distinct()
+    tests = distinct.mutate(**{name: within(distinct.tested_address, tested) for name, tested in networks.items()})
+    joined = table.left_join(tests, table[address] == tests.tested_address).drop("tested_address")
+    return joined.mutate(**{name: joined[name].fill_null(False) for name in networks})
+
+
 def within(address: ir.StringValue, networks: Sequence[str]) -> ir.BooleanValue:
     """Whether an address (text) lies in any of these networks; False where it is null or not an address."""
     number = ipv4_number(address)
     tests: list[ir.BooleanValue] = []
+    groups: list[ir.BooleanValue] = []
     for text in networks:
         network = ipaddress.ip_network(text, strict=False)
         if network.version == 4:
-            tests.append((number >= int(network.network_address)) & (number <= int(network.broadcast_address)))
+            inside = (number >= int(network.network_address)) & (number <= int(network.broadcast_address))
+            # taking an address apart is dear: only those that begin as the network's do
+            tests.append(ibis.ifelse(address.startswith(_beginning(network)), inside, ibis.literal(False)))
         else:
-            tests.append(address.re_search(_ipv6_pattern(network)))
-    if not tests:
-        return ibis.literal(False)
-    first, *others = tests
+            groups.append(address.re_search(_ipv6_pattern(network)))
+    if groups:
+        tests.append(ibis.ifelse(address.contains(":"), _any(groups), ibis.literal(False)))
+    return _any(tests) if tests else ibis.literal(False)
+
+
+def _any(tests: Sequence[ir.BooleanValue]) -> ir.BooleanValue:
+    first, *others = [test.fill_null(False) for test in tests]
     for other in others:
-        first = first.fill_null(False) | other.fill_null(False)
-    return first.fill_null(False)
+        first = first | other
+    return first
+
+
+def _beginning(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
+    """The text that every address of an IPv4 network begins with."""
+    first, last = str(network.network_address).split("."), str(network.broadcast_address).split(".")
+    fixed = network.prefixlen // 8
+    if fixed == 4:
+        return str(network.network_address)
+    low, high = int(first[fixed]), int(last[fixed])
+    return "".join(octet + "." for octet in first[:fixed]) + commonprefix([str(part) for part in range(low, high + 1)])
 
 
 def ipv4_number(address: ir.StringValue) -> ir.IntegerValue:

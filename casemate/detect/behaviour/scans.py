@@ -28,7 +28,7 @@ from dataclasses import dataclass
 
 import ibis
 
-from casemate.detect.behaviour.networks import NOT_ONE_HOST, within
+from casemate.detect.behaviour.networks import NOT_ONE_HOST, marked
 from casemate.detect.behaviour.rules import BehaviourRule, Statements, bursts, first_of, key, over
 
 SLOW = -1
@@ -109,12 +109,10 @@ def connections(network: ibis.Table, own: Sequence[str]) -> ibis.Table:
     table = network.filter(
         network.time.notnull() & network.src_endpoint_ip.notnull() & network.dst_endpoint_ip.notnull()
     )
-    table = table.filter(
-        within(table.dst_endpoint_ip, own)
-        & ~within(table.dst_endpoint_ip, NOT_ONE_HOST)
-        & ~within(table.src_endpoint_ip, NOT_ONE_HOST)
-        & (table.src_endpoint_ip != table.dst_endpoint_ip)
-    )
+    table = marked(table, "dst_endpoint_ip", target_own=own, target_many=NOT_ONE_HOST)
+    table = table.filter(table.target_own & ~table.target_many & (table.src_endpoint_ip != table.dst_endpoint_ip))
+    table = marked(table, "src_endpoint_ip", source_own=own, source_many=NOT_ONE_HOST)
+    table = table.filter(~table.source_many)
     protocol = table.connection_info_protocol_name.lower().fill_null("")
     state = table.unmapped_conn_state.fill_null("")
     heard = table.traffic_bytes_in.fill_null(0)
@@ -151,7 +149,7 @@ def connections(network: ibis.Table, own: Sequence[str]) -> ibis.Table:
         record=table.record,
         time=table.time,
         source=table.src_endpoint_ip,
-        inside=within(table.src_endpoint_ip, own),
+        inside=table.source_own,
         target=table.dst_endpoint_ip,
         service=service,
         result=result,
@@ -181,7 +179,7 @@ def scans(network: ibis.Table, own: Sequence[str], settings: ScanSettings | None
     """
     wanted = settings or ScanSettings()
     table = connections(network, own).mutate(failed=lambda rows: (rows.result != "answered").cast("int64"))
-    table = _horizontal(table, wanted)
+    table = _horizontal(_failing_enough(table, wanted), wanted)
     table = _vertical(table, wanted)
     table = bursts(table, ["source", "target", "service", "scanned", "failed"], wanted.burst_gap_seconds, "probe_burst")
     probe = ~table.scanned & ~table.inside & (table.failed == 1)
@@ -203,6 +201,26 @@ def scans(network: ibis.Table, own: Sequence[str], settings: ScanSettings | None
     table = table.filter(table.rule.notnull())
     table = table.mutate(key=key(table.rule, table.source, table.scope_target, table.scope_service, table.episode))
     return Statements(table.select(_ROWS), _findings)
+
+
+def _failing_enough(table: ibis.Table, settings: ScanSettings) -> ibis.Table:
+    """Connections whose source failed often enough to be worth sorting; what is left out can be no finding.
+
+    No margin below can exceed the failing hosts of a source and service, or the failing services of a
+    source and host, and a probe is a failure: most connections of most networks belong to no such group.
+    """
+    failing = table.filter(table.failed == 1)
+    hosts = failing.group_by(["source", "service"]).agg(inside=failing.inside.max(), n=failing.target.nunique())
+    enough = ibis.ifelse(hosts.inside, min(settings.hosts_inside, settings.hosts_inside_slow), 1)
+    hosts = hosts.filter(hosts.n >= enough).select(hosts_source="source", hosts_service="service")
+    services = failing.group_by(["source", "target"]).agg(inside=failing.inside.max(), n=failing.service.nunique())
+    enough = ibis.ifelse(services.inside, settings.services, 1)
+    services = services.filter(services.n >= enough).select(services_source="source", services_target="target")
+    joined = table.left_join(
+        hosts, (table.source == hosts.hosts_source) & (table.service == hosts.hosts_service)
+    ).left_join(services, (table.source == services.services_source) & (table.target == services.services_target))
+    kept = joined.filter(joined.hosts_source.notnull() | joined.services_source.notnull())
+    return kept.drop("hosts_source", "hosts_service", "services_source", "services_target")
 
 
 def _horizontal(table: ibis.Table, settings: ScanSettings) -> ibis.Table:
