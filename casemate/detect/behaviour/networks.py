@@ -14,7 +14,6 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
 
 import ibis
 import ibis.expr.types as ir
@@ -146,8 +145,9 @@ def _beginning(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
     fixed = network.prefixlen // 8
     if fixed == 4:
         return str(network.network_address)
-    low, high = int(first[fixed]), int(last[fixed])
-    return "".join(octet + "." for octet in first[:fixed]) + commonprefix([str(part) for part in range(low, high + 1)])
+    octets = [str(octet) for octet in range(int(first[fixed]), int(last[fixed]) + 1)]
+    digit = octets[0][0] if len({octet[0] for octet in octets}) == 1 else ""
+    return "".join(octet + "." for octet in first[:fixed]) + digit
 
 
 def ipv4_number(address: ir.StringValue) -> ir.IntegerValue:
