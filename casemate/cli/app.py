@@ -69,6 +69,8 @@ def run(arguments: list[str]) -> int:
         return stop.exit_code
     except typer.Abort:
         raise KeyboardInterrupt from None
+    except SystemExit:  # typer's answer when whoever read our output has gone
+        raise BrokenPipeError from None
     except typer.TyperException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()  # type: ignore[attr-defined]

@@ -79,7 +79,7 @@ def write_table(columns: Iterable[str], rows: Iterable[Iterable[Any]], *, title:
     """Print rows for a person."""
     table = Table(title=title, box=None, header_style="bold", pad_edge=False, title_justify="left")
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column in WHOLE)
+        table.add_column(visible(column), overflow="fold", no_wrap=column in WHOLE)
     for row in rows:
         table.add_row(*["" if cell is None else visible(jsonable(cell)) for cell in row])
     console().print(table)

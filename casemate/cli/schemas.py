@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from casemate.explore.findings import RECORDS_SHOWN
-from casemate.intel.store import DATASETS
+from casemate.intel.store import DATASETS, OWN_RULES
 from casemate.schema.attempts import INTENTS
 from casemate.schema.findings import CONFIDENCES, OUTCOMES, SEVERITIES, SOURCE_KINDS, TARGET_KINDS, VECTORS
 from casemate.schema.rules import STATES
@@ -203,7 +203,7 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
             folder=TEXT,
             datasets=_listed(
                 _object(
-                    name=_one_of(*DATASETS),
+                    name=_one_of(OWN_RULES, *DATASETS),
                     installed=TRUTH,
                     version=NULL_TEXT,
                     dated=NULL_TEXT,

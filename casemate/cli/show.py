@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import orjson
 import typer
+from rich.console import Console
+from rich.padding import Padding
 
 from casemate.case import Case
 from casemate.cli.options import CaseOption, JsonOption
@@ -164,7 +166,7 @@ def _print_finding(row: dict[str, Any]) -> None:
         f"{row['record_count']:,} record{'s' * (row['record_count'] != 1)}",
         soft_wrap=True,
     )
-    out.print(f"          {visible(row['title'])}: {_arrow(row['source'], row['target'])}", soft_wrap=True)
+    _print_below(out, f"{visible(row['title'])}: {_arrow(row['source'], row['target'])}")
 
 
 def _print_attempt(row: dict[str, Any]) -> None:
@@ -177,7 +179,15 @@ def _print_attempt(row: dict[str, Any]) -> None:
         soft_wrap=True,
     )
     words = f"{row['intent']} by {row['vector']}".replace("_", " ")
-    out.print(f"          {words}: {_arrow(row['source'], row['scope'])}", soft_wrap=True)
+    _print_below(out, f"{words}: {_arrow(row['source'], row['scope'])}")
+
+
+def _print_below(out: Console, text: str) -> None:
+    """Text under the id; folded on a terminal, on one line for programs that read it."""
+    if out.is_terminal:
+        out.print(Padding(text, (0, 0, 0, 10)))
+    else:
+        out.print(f"          {text}", soft_wrap=True)
 
 
 def _minute(time: dt.datetime | None) -> str:
