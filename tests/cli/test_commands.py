@@ -15,7 +15,7 @@ from typing import Any
 import jsonschema
 import pytest
 import typer
-from conftest import HOSTILE, Ran, Small, run
+from small_case import HOSTILE, Ran, Small, run
 
 from casemate import cli
 from casemate.cli.app import application
