@@ -235,8 +235,8 @@ def test_order_and_workers_do_not_change_the_tables(evidence: Path, hashes: dict
     done = command("investigate", *files, "--case", tmp_path / "case", *OWN, "--workers", "2", "--json")
     assert (done.code, done.err) == (0, "")
     assert row_hashes(tmp_path / "case") == hashes
+    path = tmp_path / "halves"
     for number, chosen in enumerate((files[::2], files[1::2])):
-        path = tmp_path / "halves"
         assert command("investigate", *chosen, "--case", path, *OWN, "--json").code == 0, number
     assert_sound(path)
     assert row_hashes(path) == hashes
