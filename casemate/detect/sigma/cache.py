@@ -44,6 +44,7 @@ CODE = (
     "build",
     "compile",
     "compiled",
+    "conditions",
     "correlation_bounds",
     "correlation_rules",
     "derived",
@@ -52,9 +53,10 @@ CODE = (
     "load",
     "logsources",
     "modifiers",
-    "plans",
     "rule_files",
     "selectivity",
+    "tags",
+    "values",
 )
 """Modules and packages that decide what is kept."""
 OPEN_MATCHERS = 2

@@ -27,9 +27,10 @@ from sigma.correlations import (
 )
 from sigma.rule.base import SigmaRuleBase
 
-from casemate.detect.sigma.compile import CONFIDENCE, attack_of
+from casemate.detect.sigma.compile import CONFIDENCE
 from casemate.detect.sigma.correlation_bounds import BOUNDS_ATTRIBUTE
 from casemate.detect.sigma.load import LoadedRule
+from casemate.detect.sigma.tags import attack_of
 from casemate.schema.findings import SEVERITIES
 
 COUNTING_KINDS = ("event_count", "value_count")
