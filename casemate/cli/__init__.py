@@ -42,9 +42,11 @@ def _run(given: list[str], debug: bool) -> int:
         print("casemate: interrupted; run the same command again to go on from here", file=sys.stderr)
         return 3
     except BrokenPipeError:
-        # whoever read our output has seen enough; nothing may be flushed to the closed pipe at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _unread()
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # typer ends the program by itself
+            return _unread()
+        raise
     except MemoryError:
         print("casemate: out of memory; give it more, or fewer --workers", file=sys.stderr)
         return 3
@@ -56,6 +58,12 @@ def _run(given: list[str], debug: bool) -> int:
         shown = _one_line(f"{type(error).__name__}: {error}")[:300]
         print(f"casemate: a bug of ours ({shown}); please report it with the output of --debug", file=sys.stderr)
         return 4
+
+
+def _unread() -> int:
+    """Whoever read our output has seen enough; nothing may be flushed to the closed pipe at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 0
 
 
 def _one_line(text: object) -> str:

@@ -23,7 +23,7 @@ import orjson
 from casemate.engine.files import inside, open_regular, read_regular
 from casemate.engine.state import Blob, LiveState
 from casemate.engine.store import INTENT, MANIFEST_BYTES
-from casemate.errors import CasemateError
+from casemate.errors import BadInput, CasemateError
 from casemate.evidence.blobs import FileSource, open_blob
 from casemate.evidence.custody import LINE_BYTES, CustodyLine, Damage, TornTail, read_log
 
@@ -103,8 +103,11 @@ def verify(root: Path, progress: Progress | None = None) -> Verification:
     """Verify the case at `root`.  It may be read-only, and a writer may be at work.
 
     Raises:
+        BadInput: there is no case.
         CaseDamaged: there is no custody log to verify by.
     """
+    if not any(os.path.lexists(root / name) for name in ("custody.jsonl", "case.toml")):
+        raise BadInput("there is no case here", where=str(root), hint="name the folder of a case")
     for attempt in range(4):
         size = (root / "custody.jsonl").stat().st_size if (root / "custody.jsonl").exists() else 0
         result = _verify(root, progress)
