@@ -1,15 +1,19 @@
-"""``docs/tables.md``, made from the code: every table and column of a case (``scripts/document`` writes it)."""
+"""Pages made from the code: every table and column of a case, and every setting (``scripts/document`` writes them)."""
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
 from casemate.evidence.readers import READERS
 from casemate.explore.tables import DERIVED
+from casemate.limits import Limits
 from casemate.schema.native import FLAGS, LEADING_FIELDS, NativeTable
 from casemate.schema.ocsf import BASE, EVENT_CLASSES, OCSF_VERSION
+from casemate.settings import Settings, format_settings
 from casemate.views import VIEWS
 
 INTRODUCTION = """# Tables
@@ -85,6 +89,40 @@ def tables_page() -> str:
     return "\n".join(
         [INTRODUCTION, *_derived(), *_ocsf(), *_native()],
     )
+
+
+def settings_page() -> str:
+    """What ``case.toml`` may say, and every limit with its default, as Markdown."""
+    limits, grid = Limits(), ("limit", "default", "meaning")
+    rows = [(f"`{name}`", f"{getattr(limits, name):,.0f}", meaning) for name, meaning in _limits().items()]
+    return f"""# Settings
+
+Made by `scripts/document` from the code; do not edit. Each case has a `case.toml`, read at the start of each run. An
+unknown name in it is an error. A new one says:
+
+```toml
+{format_settings(Settings(name="CASE")).strip()}
+```
+
+## Limits
+
+Under `[limits]`; sizes are bytes, times are seconds. Reaching one is never silent: the record is rejected with its
+position, or the run says where reading stopped.
+
+{_grid(grid, rows)}"""
+
+
+def _limits() -> dict[str, str]:
+    """The limits and the text under each in the source."""
+    body = ast.parse(inspect.getsource(Limits)).body[0]
+    assert isinstance(body, ast.ClassDef)
+    found: dict[str, str] = {}
+    for here, after in zip(body.body, body.body[1:], strict=False):
+        if isinstance(here, ast.AnnAssign) and isinstance(here.target, ast.Name):
+            text = after.value if isinstance(after, ast.Expr) else None
+            said = text.value if isinstance(text, ast.Constant) else ""
+            found[here.target.id] = " ".join(str(said).split()).replace("``", "`")
+    return found
 
 
 def _derived() -> Iterator[str]:
