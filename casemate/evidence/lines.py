@@ -78,6 +78,18 @@ def _split(
         block = stream.read(block_bytes)
         if not block:
             break
+        if unit == 1 and not skipping and b"\n" in block:
+            # the usual case, without copies of the whole block
+            pieces = block.split(b"\n")
+            with_cr = b"\r" in block or carry.endswith(b"\r")
+            size = len(carry) + len(block)
+            pieces[0] = carry + pieces[0]
+            carry = pieces.pop()
+            for item in _block(pieces, record, offset, unit, encoding, line_bytes, with_cr):
+                yield item
+                record = item.first_record + len(item.lines) if isinstance(item, LineBlock) else item.record + 1
+            offset += size - len(carry)
+            continue
         data = carry + block if carry else block
         ends = _ends(data, unit, encoding)
         if ends is None:
@@ -161,7 +173,13 @@ def _trailing_cr(line: bytes, encoding: str | None) -> int:
 
 
 def _block(
-    pieces: list[bytes], record: int, offset: int, unit: int, encoding: str | None, line_bytes: int
+    pieces: list[bytes],
+    record: int,
+    offset: int,
+    unit: int,
+    encoding: str | None,
+    line_bytes: int,
+    with_cr: bool = True,
 ) -> Iterator[LineBlock | OverlongLine]:
     raw = np.fromiter(map(len, pieces), np.int64, len(pieces))
     offsets = np.empty(len(pieces), np.int64)
@@ -171,12 +189,12 @@ def _block(
     begin = 0
     for long_one in np.flatnonzero(raw > line_bytes).tolist():
         if long_one > begin:
-            yield _line_block(pieces, raw, offsets, begin, long_one, record, encoding)
+            yield _line_block(pieces, raw, offsets, begin, long_one, record, encoding, with_cr)
         cr = _trailing_cr(pieces[long_one], encoding)
         yield OverlongLine(record + long_one, int(offsets[long_one]), int(raw[long_one]) - cr)
         begin = long_one + 1
     if begin < len(pieces):
-        yield _line_block(pieces, raw, offsets, begin, len(pieces), record, encoding)
+        yield _line_block(pieces, raw, offsets, begin, len(pieces), record, encoding, with_cr)
 
 
 def _line_block(
@@ -187,8 +205,10 @@ def _line_block(
     end: int,
     record: int,
     encoding: str | None,
+    with_cr: bool,
 ) -> LineBlock:
-    lines, lengths = pieces[begin:end], raw[begin:end].copy()
+    whole = begin == 0 and end == len(pieces)
+    lines, lengths = pieces if whole else pieces[begin:end], raw[begin:end].copy()
     if encoding is not None:
         cr = "\r".encode(encoding)
         for index, line in enumerate(lines):
@@ -196,9 +216,7 @@ def _line_block(
                 line = line[: -len(cr)]
                 lengths[index] -= len(cr)
             lines[index] = line.decode(encoding, "backslashreplace").encode("utf-8", "backslashreplace")
-    elif any(line.endswith(b"\r") for line in (lines[0], lines[-1], lines[len(lines) // 2])) or b"\r" in b"".join(
-        line[-1:] for line in lines
-    ):
+    elif with_cr:
         for index, line in enumerate(lines):
             if line.endswith(b"\r"):
                 lines[index] = line[:-1]

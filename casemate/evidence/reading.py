@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from casemate.engine.memory import keep_memory
 from casemate.engine.parts import StagedPart
 from casemate.engine.state import Blob
 from casemate.errors import CannotFinish, CasemateError, LimitReached
@@ -133,6 +134,7 @@ def read_task(task: IngestTask, beat: Beat | None = None) -> IngestResult:
     Raises:
         CannotFinish: the disk is full; nothing else ends a task early.
     """
+    keep_memory()
     shared = SharedParts(Path(task.folder))
     done: list[ReadEvidence] = []
     problems: list[Problem] = []

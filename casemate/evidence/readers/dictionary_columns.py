@@ -132,9 +132,7 @@ class TableColumns:
             if name in self._codes:
                 indices = self._indices(name, len(record))[kept]
                 texts = self._cleaned.get(name) or self._codes[name].texts()
-                arrays[name] = pa.DictionaryArray.from_arrays(
-                    pa.array(indices, mask=indices < 0), pa.array(texts, pa.string())
-                )
+                arrays[name] = pa.DictionaryArray.from_arrays(pa.array(indices, mask=indices < 0), text_array(texts))
         self.__init__(self.table, self.read_time)
         return Rows(self.table.name, pa.RecordBatch.from_pydict(arrays))
 
@@ -198,6 +196,16 @@ class TableColumns:
             present = rows[row].split(";") if rows[row] else []
             rows[row] = ";".join(sorted({*present, *more}))
         return pa.array(rows.tolist(), pa.string())
+
+
+def text_array(texts: list[str]) -> pa.Array:
+    """Texts as an Arrow array; where all are ASCII they are copied as one, not one by one."""
+    joined = "".join(texts)
+    if not joined.isascii() or len(joined) >= 2**31:
+        return pa.array(texts, pa.string())
+    ends = np.zeros(len(texts) + 1, np.int32)
+    np.cumsum(np.fromiter(map(len, texts), np.int32, len(texts)), out=ends[1:])
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(joined.encode()))
 
 
 def read_times(texts: list[str], read_time: ReadTime) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[np.bool_]]]:

@@ -160,7 +160,8 @@ def _event_data(flat: Fields, data: Any) -> None:
                 _put(flat, f"EventData_{path}", item)
         elif name == "Data" and _is_named_list(value):
             for item in value if isinstance(value, list) else [value]:
-                attributes = item.get("#attributes", item)
+                own = item.get("#attributes")
+                attributes = own if own and isinstance(own, dict) else item
                 _put(flat, _free(str(attributes.get("@Name", attributes.get("Name"))), "EventData"), item.get("#text"))
         elif name == "Data" and isinstance(value, dict) and set(value) <= {"#text", "#attributes"}:
             _put(flat, "Data", value.get("#text"))
