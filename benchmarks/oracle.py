@@ -1,14 +1,17 @@
-"""Compare the matcher with the plain evaluator on all real Windows records (takes more than an hour).
+"""Compare the matcher with the plain evaluator on real Windows records (all of them take about an hour).
 
-    python benchmarks/oracle.py DATA [--thousandths 1000]
+    python benchmarks/oracle.py DATA [--share 100] [--state oracle.jsonl] [--seconds N]
 
-DATA is the folder of real evidence; the rules are ``DATA/sigma/rules.zip``.  Prints differences as they
-are found and the counts at the end; the exit code is 1 if there is any difference.
+DATA is the folder of real evidence; the rules are ``DATA/sigma/rules.zip``.  Differences are printed as
+they are found, the counts at the end; the exit code is 1 if there is any difference, 3 if time ran out.
+With ``--state`` each finished file is one line there, and files that are in it are not looked at again:
+a run that was stopped goes on where it was.  Run it with ``nice`` beside other work.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import time
@@ -17,43 +20,86 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "oracle"))
 
-from sigma_sets import differences, members, oracle_of, read_batches, sample
+from sigma_oracle import Oracle
+from sigma_sets import differences, members, oracle_of, sampled
 
 from casemate.detect.sigma.cache import install_rules, open_matcher
+from casemate.detect.sigma.match import TableMatcher
+
+BATCH = 500
+"""Records between two lines of progress."""
 
 
 def contents(data: Path) -> Iterator[tuple[str, bytes]]:
-    """All EVTX files and all NDJSON files of the simulated attacks."""
-    for path in sorted((data / "evtx").glob("*.zip")):
-        yield from members(path, ".evtx")
-    for path in sorted((data / "otrf").rglob("*.zip")):
-        yield from members(path, ".json")
+    """All EVTX files and all NDJSON files of the simulated attacks, each with a name of its own."""
+    for folder, suffix in (("evtx", ".evtx"), ("otrf", ".json")):
+        for path in sorted((data / folder).rglob("*.zip")):
+            for name, content in members(path, suffix):
+                yield f"{path.relative_to(data).as_posix()}/{name}", content
+
+
+def compare(matcher: TableMatcher, oracle: Oracle, name: str, content: bytes, thousandths: int) -> dict[str, object]:
+    """Records looked at, matches both found, and the differences of one file."""
+    records, agreed, wrong = 0, 0, []
+    for table, batch in sampled(name, content, thousandths):
+        if table != "windows_event":
+            continue
+        for start in range(0, batch.num_rows, BATCH):
+            part = batch.slice(start, BATCH)
+            more, differing = differences(matcher, oracle, part)
+            records, agreed, wrong = records + part.num_rows, agreed + more, wrong + differing
+            print(f"\r{name[-60:]:60} {records:8} records", end="", file=sys.stderr, flush=True)
+    return {"name": name, "share": thousandths, "records": records, "agreed": agreed, "different": wrong}
+
+
+def finished(state: Path | None, thousandths: int) -> dict[str, dict[str, object]]:
+    """Results of an earlier run with the same share, by file; a torn last line is passed over."""
+    results: dict[str, dict[str, object]] = {}
+    for line in state.read_text().splitlines() if state is not None and state.exists() else ():
+        try:
+            result = json.loads(line)
+        except ValueError:
+            continue
+        if result["share"] == thousandths:
+            results[result["name"]] = result
+    return results
 
 
 def main() -> int:
     """Run the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--thousandths", type=int, default=1000, help="share of the records, chosen by hash")
+    parser.add_argument("--share", type=float, default=100, help="per cent of the records, chosen by hash")
+    parser.add_argument("--state", type=Path, help="file of finished results, made if it is not there")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no file after so much CPU time")
     options = parser.parse_args()
+    thousandths = round(options.share * 10)
     rules = options.data / "sigma" / "rules.zip"
-    oracle = oracle_of(rules)
-    begun, records, agreed, different = time.monotonic(), 0, 0, 0
+    results = finished(options.state, thousandths)
+    out_of_time = False
     with tempfile.TemporaryDirectory() as cache:
         matcher = open_matcher(install_rules([rules], Path(cache)).folder, "windows_event")
-        for name, data in contents(options.data):
-            for table, batch in read_batches(name, data):
-                if table != "windows_event":
-                    continue
-                chosen = sample(batch, name, options.thousandths)
-                more, wrong = differences(matcher, oracle, chosen)
-                records += chosen.num_rows
-                agreed += more
-                different += len(wrong)
-                for line in wrong:
-                    print(f"{name}: {line}")
-    print(f"{records} records, {agreed} matches agree, {different} differ, {time.monotonic() - begun:.0f} s")
-    return 1 if different else 0
+        oracle = oracle_of(rules)
+        for name, content in contents(options.data):
+            if name in results:
+                continue
+            if time.process_time() > options.seconds:
+                out_of_time = True
+                break
+            results[name] = compare(matcher, oracle, name, content, thousandths)
+            for line in results[name]["different"]:
+                print(f"\n{name}: {line}", flush=True)
+            if options.state is not None:
+                with options.state.open("a") as stream:
+                    stream.write(json.dumps(results[name]) + "\n")
+    print(file=sys.stderr)
+    records, agreed = (sum(int(one[key]) for one in results.values()) for key in ("records", "agreed"))
+    different = sum(len(one["different"]) for one in results.values())
+    print(
+        f"{len(results)} files, {records} records ({options.share:g} % by hash), {agreed} matches agree, "
+        f"{different} differ, {time.process_time():.0f} s CPU{', not finished' if out_of_time else ''}"
+    )
+    return 1 if different else 3 if out_of_time else 0
 
 
 if __name__ == "__main__":
