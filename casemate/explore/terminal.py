@@ -185,8 +185,9 @@ def _top(label: str, rows: Sequence[Ranked]) -> list[Text]:
     lines = [Text(f"{label}", style="dim")]
     for row in rows[:SHOWN_TOP]:
         line = Text("  ")
-        line.append(_pad(visible(row.value, 40), 42), style="bold" if row.succeeded else "")
-        line.append(f"signal {row.signal:>3}  {row.rules} {_plural('rule', row.rules)}, {row.findings:,} findings")
+        line.append(_pad(visible(row.value, 39), 40), style="bold" if row.succeeded else "")
+        line.append(f"signal {row.signal:>3}  {row.rules} {_plural('rule', row.rules)}, ")
+        line.append(f"{row.findings:,} {_plural('finding', row.findings)}")
         if row.succeeded:
             line.append(f", {row.succeeded:,} ok", style="red")
         lines.append(line)
