@@ -16,8 +16,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+# in place of this folder, whose sigma.py would hide the package of that name
+sys.path.pop(0)
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "oracle"))
 
 from sigma_oracle import Oracle
@@ -30,6 +33,17 @@ BATCH = 500
 """Records between two lines of progress."""
 
 
+@dataclass(frozen=True)
+class Result:
+    """One file: records looked at (so many thousandths of all), matches both found, and differences."""
+
+    name: str
+    share: int
+    records: int
+    agreed: int
+    different: list[str]
+
+
 def contents(data: Path) -> Iterator[tuple[str, bytes]]:
     """All EVTX files and all NDJSON files of the simulated attacks, each with a name of its own."""
     for folder, suffix in (("evtx", ".evtx"), ("otrf", ".json")):
@@ -38,9 +52,9 @@ def contents(data: Path) -> Iterator[tuple[str, bytes]]:
                 yield f"{path.relative_to(data).as_posix()}/{name}", content
 
 
-def compare(matcher: TableMatcher, oracle: Oracle, name: str, content: bytes, thousandths: int) -> dict[str, object]:
-    """Records looked at, matches both found, and the differences of one file."""
-    records, agreed, wrong = 0, 0, []
+def compare(matcher: TableMatcher, oracle: Oracle, name: str, content: bytes, thousandths: int) -> Result:
+    """Compare one file."""
+    records, agreed, wrong = 0, 0, list[str]()
     for table, batch in sampled(name, content, thousandths):
         if table != "windows_event":
             continue
@@ -49,19 +63,19 @@ def compare(matcher: TableMatcher, oracle: Oracle, name: str, content: bytes, th
             more, differing = differences(matcher, oracle, part)
             records, agreed, wrong = records + part.num_rows, agreed + more, wrong + differing
             print(f"\r{name[-60:]:60} {records:8} records", end="", file=sys.stderr, flush=True)
-    return {"name": name, "share": thousandths, "records": records, "agreed": agreed, "different": wrong}
+    return Result(name, thousandths, records, agreed, wrong)
 
 
-def finished(state: Path | None, thousandths: int) -> dict[str, dict[str, object]]:
+def finished(state: Path | None, thousandths: int) -> dict[str, Result]:
     """Results of an earlier run with the same share, by file; a torn last line is passed over."""
-    results: dict[str, dict[str, object]] = {}
+    results: dict[str, Result] = {}
     for line in state.read_text().splitlines() if state is not None and state.exists() else ():
         try:
-            result = json.loads(line)
-        except ValueError:
+            result = Result(**json.loads(line))
+        except (ValueError, TypeError):
             continue
-        if result["share"] == thousandths:
-            results[result["name"]] = result
+        if result.share == thousandths:
+            results[result.name] = result
     return results
 
 
@@ -87,14 +101,15 @@ def main() -> int:
                 out_of_time = True
                 break
             results[name] = compare(matcher, oracle, name, content, thousandths)
-            for line in results[name]["different"]:
+            for line in results[name].different:
                 print(f"\n{name}: {line}", flush=True)
             if options.state is not None:
                 with options.state.open("a") as stream:
-                    stream.write(json.dumps(results[name]) + "\n")
+                    stream.write(json.dumps(asdict(results[name])) + "\n")
     print(file=sys.stderr)
-    records, agreed = (sum(int(one[key]) for one in results.values()) for key in ("records", "agreed"))
-    different = sum(len(one["different"]) for one in results.values())
+    records = sum(one.records for one in results.values())
+    agreed = sum(one.agreed for one in results.values())
+    different = sum(len(one.different) for one in results.values())
     print(
         f"{len(results)} files, {records} records ({options.share:g} % by hash), {agreed} matches agree, "
         f"{different} differ, {time.process_time():.0f} s CPU{', not finished' if out_of_time else ''}"

@@ -56,6 +56,7 @@ class Record:
         self.table = table
         self.fields: dict[str, str] = {}
         self.all: list[str] = []
+        self._values: dict[tuple[str, int], str | None] = {}
         for key, value in json.loads(row.get("rest") or "{}").items():
             if value is not None:
                 text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
@@ -73,18 +74,21 @@ class Record:
 
     def value(self, field: str, source: EventSource) -> str | None:
         """The value a rule's field has in this record."""
-        column = source.fields.get(field, source.fields.get(field.lower(), field))
-        if column.startswith("="):
-            derived = DERIVED[column[1:]]
-            return derived.value(*(self.fields.get(name.lower()) for name in derived.columns))
-        return self.fields.get(column.lower())
+        key = (field, id(source))
+        if key not in self._values:
+            column = source.fields.get(field, source.fields.get(field.lower(), field))
+            if column.startswith("="):
+                derived = DERIVED[column[1:]]
+                self._values[key] = derived.value(*(self.fields.get(name.lower()) for name in derived.columns))
+            else:
+                self._values[key] = self.fields.get(column.lower())
+        return self._values[key]
 
     def several(self, field: str, value: str, source: EventSource) -> Iterator[str]:
         """The value, and its parts where it holds several."""
         yield value
-        column = source.fields.get(field, source.fields.get(field.lower(), field)).lower()
         if self.table == "windows_event":
-            if column == "data" and "\n" in value:
+            if field.lower() == "data" and "\n" in value:
                 yield from value.split("\n")
         elif value.startswith("[") and value.endswith("]"):
             try:
@@ -104,7 +108,7 @@ def sources_of(rule: SigmaRule, record: Record) -> list[EventSource]:
     """The rule's event sources that the record belongs to."""
     log_source = rule.logsource
     found = []
-    for source in sources_for(log_source.product, log_source.category, log_source.service):
+    for source in _sources(log_source.product, log_source.category, log_source.service):
         if source.table != record.table:
             continue
         fits = True
@@ -118,13 +122,19 @@ def sources_of(rule: SigmaRule, record: Record) -> list[EventSource]:
     return found
 
 
-def matches(rule: SigmaRule, record: Record, trees: list[Any] | None = None) -> bool:
-    """Whether the rule matches the record; `trees` are its parsed conditions, if at hand."""
-    if trees is None:
-        trees = [condition.parsed for condition in rule.detection.parsed_condition]
+_sources = lru_cache(10_000)(sources_for)
+
+
+def matches(rule: SigmaRule, record: Record) -> bool:
+    """Whether the rule matches the record."""
+    trees = [condition.parsed for condition in rule.detection.parsed_condition]
+    return _matches(trees, record, sources_of(rule, record))
+
+
+def _matches(trees: list[Any], record: Record, sources: list[EventSource]) -> bool:
     return any(
         _holds(tree, record, source)
-        for source in sources_of(rule, record)
+        for source in sources
         if not (source.strict and _unanswered(trees, source))
         for tree in trees
     )
@@ -146,9 +156,9 @@ class Oracle:
         return {
             identity
             for group in self._groups.values()
-            if sources_of(group[0][1], record)
-            for identity, rule, trees in group
-            if matches(rule, record, trees)
+            if (sources := sources_of(group[0][1], record))
+            for identity, _, trees in group
+            if _matches(trees, record, sources)
         }
 
 
@@ -166,23 +176,33 @@ def _unanswered(trees: list[Any], source: EventSource) -> bool:
 
 
 def _holds(node: Any, record: Record, source: EventSource) -> bool:
-    if isinstance(node, ConditionAND):
+    kind = type(node)  # isinstance is slow for these classes
+    if kind is ConditionAND:
         return all(_holds(arg, record, source) for arg in node.args)
-    if isinstance(node, ConditionOR):
+    if kind is ConditionOR:
         return any(_holds(arg, record, source) for arg in node.args)
-    if isinstance(node, ConditionNOT):
+    if kind is ConditionNOT:
         return not _holds(node.args[0], record, source)
-    if isinstance(node, ConditionFieldEqualsValueExpression):
+    if kind is ConditionFieldEqualsValueExpression:
         return _field(node.field, node.value, record, source)
-    if isinstance(node, ConditionValueExpression):
+    if kind is ConditionValueExpression:
         return any(_keyword(node.value, value) for value in record.all)
     raise NotImplementedError(type(node).__name__)
 
 
 def _field(field: str, wanted: Any, record: Record, source: EventSource) -> bool:
-    if isinstance(wanted, SigmaExpansion):
+    if type(wanted) is SigmaExpansion:
         return any(_field(field, value, record, source) for value in wanted.values)
     value = record.value(field, source)
+    if value is not None and type(wanted) is SigmaString:  # nearly all are, and values repeat
+        key = (id(wanted), value, record.table, field)
+        known = _ANSWERS.get(key)
+        if known is None:
+            if len(_ANSWERS) > 1_000_000:
+                _ANSWERS.clear()
+            known = any(_value(wanted, part) for part in record.several(field, value, source))
+            _ANSWERS[key] = known
+        return known
     if isinstance(wanted, SigmaNull):
         return value is None
     if isinstance(wanted, SigmaExists):
@@ -203,6 +223,8 @@ def _field(field: str, wanted: Any, record: Record, source: EventSource) -> bool
 
 
 def _value(wanted: Any, value: str) -> bool:
+    if type(wanted) is SigmaString:
+        return _string(wanted, whole=True)[1].search(value.lower()) is not None
     if isinstance(wanted, SigmaTimestampPart):
         return _clock(value, wanted.timestamp_part) == wanted.number
     if isinstance(wanted, SigmaNumber):
@@ -210,9 +232,8 @@ def _value(wanted: Any, value: str) -> bool:
     if isinstance(wanted, SigmaBool):
         return value.lower() == str(wanted.boolean).lower()
     if isinstance(wanted, SigmaString):
-        cased = isinstance(wanted, SigmaCasedString)
-        text = value if cased else value.lower()
-        return _pattern(_expression(wanted, cased)).fullmatch(text) is not None
+        cased, pattern = _string(wanted, whole=True)
+        return pattern.search(value if cased else value.lower()) is not None
     if isinstance(wanted, SigmaRegularExpression):
         flags = re.ASCII
         for flag in wanted.flags:
@@ -248,15 +269,36 @@ def _keyword(wanted: Any, value: str) -> bool:
     if isinstance(wanted, (SigmaNumber, SigmaBool)) and not isinstance(wanted, SigmaTimestampPart):
         return str(wanted).lower() in value.lower()
     if isinstance(wanted, SigmaString):
-        cased = isinstance(wanted, SigmaCasedString)
-        text = value if cased else value.lower()
-        return _pattern(_expression(wanted, cased)).search(text) is not None
+        cased, pattern = _string(wanted, whole=False)
+        return pattern.search(value if cased else value.lower()) is not None
     return _value(wanted, value)
 
 
-def _expression(wanted: SigmaString, cased: bool) -> str:
+_ANSWERS: dict[tuple[int, str, str, str], bool] = {}
+_STRINGS: dict[tuple[int, bool], tuple[SigmaString, bool, re.Pattern[str]]] = {}
+"""Patterns of the strings seen (kept alive here, so that their ids stay theirs)."""
+
+
+def _string(wanted: SigmaString, *, whole: bool) -> tuple[bool, re.Pattern[str]]:
+    """Whether case counts, and the pattern to search for."""
+    key = (id(wanted), whole)
+    if key not in _STRINGS:
+        cased = isinstance(wanted, SigmaCasedString)
+        _STRINGS[key] = (wanted, cased, re.compile(_expression(wanted, cased, whole), re.DOTALL))
+    return _STRINGS[key][1:]
+
+
+def _expression(wanted: SigmaString, cased: bool, whole: bool) -> str:
+    parts = list(wanted.s)
+    begin, end = (r"\A", r"\Z") if whole else ("", "")
+    while parts and parts[0] is SpecialChars.WILDCARD_MULTI:  # what ".*" would try letter by letter
+        begin = ""
+        del parts[0]
+    while parts and parts[-1] is SpecialChars.WILDCARD_MULTI:
+        end = ""
+        del parts[-1]
     written = []
-    for part in wanted.s:
+    for part in parts:
         if part is SpecialChars.WILDCARD_MULTI:
             written.append(".*")
         elif part is SpecialChars.WILDCARD_SINGLE:
@@ -264,12 +306,7 @@ def _expression(wanted: SigmaString, cased: bool) -> str:
         else:
             assert isinstance(part, str)
             written.append(re.escape(part if cased else part.lower()))
-    return "".join(written)
-
-
-@lru_cache(100_000)
-def _pattern(expression: str) -> re.Pattern[str]:
-    return re.compile(expression, re.DOTALL)
+    return begin + "".join(written) + end
 
 
 @lru_cache(10_000)

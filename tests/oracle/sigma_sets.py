@@ -44,9 +44,10 @@ def members(path: Path, suffix: str) -> Iterator[tuple[str, bytes]]:
                 yield member.filename, archive.read(member)
 
 
-def read_batches(name: str, data: bytes) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Table and batch (with ``evidence``) of the records in some content, by whichever reader knows it."""
-    reader = max(READERS, key=lambda one: one.recognise(data[: 256 * 1024]))
+def read_batches(name: str, data: bytes, *, head: bytes | None = None) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Table and batch (with ``evidence``) of the records in some content, by the reader that knows its `head`."""
+    beginning = data[: 256 * 1024] if head is None else head
+    reader = max(READERS, key=lambda one: one.recognise(beginning))
     evidence = hashlib.sha256(data).hexdigest()
     for item in reader.read(Memory(data), ReadContext(name, datetime(2026, 1, 1, tzinfo=UTC))):
         if isinstance(item, Rows):
@@ -55,16 +56,28 @@ def read_batches(name: str, data: bytes) -> Iterator[tuple[str, pa.RecordBatch]]
             yield item.table, pa.RecordBatch.from_arrays(columns, names=["evidence", *item.batch.schema.names])
 
 
+def chosen(name: str, record: int, thousandths: int) -> bool:
+    """Whether a record belongs to the sample: its name and number hash into the share."""
+    return int.from_bytes(hashlib.sha256(f"{name}:{record}".encode()).digest()[:4], "big") % 1000 < thousandths
+
+
+def sampled(name: str, data: bytes, thousandths: int) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Like :func:`read_batches`, only the records of the sample; lines that are not are never parsed."""
+    if name.lower().endswith(".evtx"):
+        for table, batch in read_batches(name, data):
+            yield table, sample(batch, name, thousandths)
+        return
+    lines = data.split(b"\n")
+    kept = [line if chosen(name, number, thousandths) else b"" for number, line in enumerate(lines, start=1)]
+    yield from read_batches(name, b"\n".join(kept), head=data[: 256 * 1024])
+
+
 def sample(batch: pa.RecordBatch, name: str, thousandths: int) -> pa.RecordBatch:
-    """The records of a batch whose name and number hash into the chosen share."""
-    if thousandths >= 1000:
-        return batch
-    chosen = [
-        place
-        for place, record in enumerate(batch.column("record").to_pylist())
-        if int.from_bytes(hashlib.sha256(f"{name}:{record}".encode()).digest()[:4], "big") % 1000 < thousandths
+    """The records of a batch that belong to the sample."""
+    places = [
+        place for place, record in enumerate(batch.column("record").to_pylist()) if chosen(name, record, thousandths)
     ]
-    return batch.take(pa.array(chosen, pa.int64()))
+    return batch.take(pa.array(places, pa.int64()))
 
 
 def oracle_of(rules: Path) -> Oracle:
