@@ -36,7 +36,7 @@ def kept_rows(case: Case, table: str) -> dict[str, int]:
 
 def holding(paths: Sequence[Path], evidence: pa.Array) -> list[Path]:
     """Those of the parts that hold rows of some of `evidence`."""
-    return [path for path in paths if pc.any(_among(path, "evidence", evidence)).as_py()]
+    return [path for path in paths if _holds(path, "evidence", evidence)]
 
 
 def take_back(case: Case, parts: Sequence[Part], evidence: pa.Array, stage: Stage) -> list[Part]:
@@ -52,31 +52,35 @@ def take_back(case: Case, parts: Sequence[Part], evidence: pa.Array, stage: Stag
     """
     if not len(evidence):
         return []
-    removed: list[Part] = []
-    gone: list[pa.Array] = []
-    for part in parts:
-        if part.table in BY_EVIDENCE:
-            path = inside(case.path, part.path)
-            mask = _among(path, "evidence", evidence)
-            if pc.any(mask).as_py():
-                if part.table == "finding_records":
-                    gone.append(pq.read_table(path, columns=["finding"])["finding"].filter(mask).combine_chunks())
-                stage.write(part.table, part.schema, _rest(path, mask))
-                removed.append(part)
+    records = [inside(case.path, part.path) for part in parts if part.table == "finding_records"]
+    gone = [batch["finding"] for path in records for batch in _batches(path, "evidence", evidence, among=True)]
     findings = pa.concat_arrays(gone) if gone else pa.array([], pa.string())
+    removed: list[Part] = []
     for part in parts:
-        if part.table == "findings" and len(findings):
-            path = inside(case.path, part.path)
-            mask = _among(path, "id", findings)
-            if pc.any(mask).as_py():
-                stage.write(part.table, part.schema, _rest(path, mask))
-                removed.append(part)
+        if part.table == "findings":
+            column, values = "id", findings
+        elif part.table in BY_EVIDENCE:
+            column, values = "evidence", evidence
+        else:
+            continue
+        path = inside(case.path, part.path)
+        if len(values) and _holds(path, column, values):
+            stage.write(part.table, part.schema, _batches(path, column, values, among=False))
+            removed.append(part)
     return removed
 
 
-def _among(path: Path, column: str, values: pa.Array) -> pa.ChunkedArray:
-    return pc.is_in(pq.read_table(path, columns=[column])[column], value_set=values)
+def _holds(path: Path, column: str, values: pa.Array) -> bool:
+    with pq.ParquetFile(path, read_dictionary=[column]) as file:
+        return any(
+            pc.any(pc.is_in(batch.column(0).dictionary, value_set=values)).as_py()
+            for batch in file.iter_batches(columns=[column])
+        )
 
 
-def _rest(path: Path, gone: pa.ChunkedArray) -> Iterator[pa.RecordBatch]:
-    yield from pq.read_table(path).filter(pc.invert(gone)).to_batches()
+def _batches(path: Path, column: str, values: pa.Array, *, among: bool) -> Iterator[pa.RecordBatch]:
+    """The rows of a part whose `column` is among `values`, or those whose is not."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches():
+            mask = pc.is_in(batch[column], value_set=values)
+            yield batch.filter(mask if among else pc.invert(mask))

