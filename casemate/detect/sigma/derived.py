@@ -159,5 +159,6 @@ DERIVED: dict[str, Derived] = {
     "audit_image": Derived(("exe", "a0"), _first),
     "audit_user": Derived(("uid_name", "uid"), _first),
     "audit_syscall": Derived(("syscall", "syscall_name"), _audit_syscall),
+    "action_name": Derived(("Action Name", "ActionName"), _first),
     "feature_name": Derived(("Feature_Name", "Feature Name", "FeatureName"), _first),
 }

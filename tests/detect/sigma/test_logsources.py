@@ -16,7 +16,8 @@ from casemate.evidence.readers import READERS
 COLUMNS = {table.name: {column.lower() for column in table.columns} for spec in READERS for table in spec.tables}
 KEYS_OF_REST = {
     "windows_event": {
-        "actionname",  # Defender 1116, 1117
+        "action name",  # Defender 1116, 1117, by exporter
+        "actionname",
         "feature name",  # Defender 5001, by exporter
         "featurename",
         "newvaluetype",  # Security 4657

@@ -196,7 +196,9 @@ FILE_4663 = fields_of(
 )
 ANTIVIRUS_DEFENDER = {
     **DEFENDER_FIELDS,
-    **fields_of({"Signature": "ThreatName", "Filename": "Path", "User": "DetectionUser", "Action": "ActionName"}),
+    **fields_of(
+        {"Signature": "ThreatName", "Filename": "Path", "User": "DetectionUser", "Action": derived("action_name")}
+    ),
 }
 REGISTRY_OPERATIONS: dict[str, tuple[str, ...]] = {
     "registry_set": ("%%1904", "%%1905", "New registry value created", "Existing registry value modified"),
