@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,15 +14,21 @@ BATCH_ROWS = 65_536
 
 
 def stored_batches(
-    parts: Iterable[Path], schema: pa.Schema, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS
+    parts: Iterable[Path],
+    schema: pa.Schema,
+    columns: Sequence[str] | None = None,
+    rows: int = BATCH_ROWS,
+    *,
+    lacking: Mapping[Path, frozenset[str]] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Batches of a table's parts, text columns as ``dictionary<int32, string>``.
 
     Args:
-        parts: Parquet files, each written with `schema`.
+        parts: Parquet files, each written with `schema`, without the columns it lacks.
         schema: the table's schema.
         columns: columns to read; all when None.
         rows: most rows of one batch.
+        lacking: columns that parts of an older version do not have; they come out null.
 
     Yields:
         Record batches in the order of the parts and of their rows.
@@ -30,10 +36,23 @@ def stored_batches(
     wanted = list(columns) if columns is not None else schema.names
     text = [name for name in wanted if schema.field(name).type == pa.string()]
     for part in parts:
+        missing = (lacking or {}).get(part, frozenset())
+        present = [name for name in wanted if name not in missing]
+        kept = [name for name in text if name not in missing]
         # read_dictionary keeps the file's own dictionaries: distinct values cost nothing again
-        with pq.ParquetFile(part, read_dictionary=text, memory_map=False, pre_buffer=True) as file:
-            for batch in file.iter_batches(batch_size=rows, columns=wanted, use_threads=True):
-                yield batch.select(wanted)
+        with pq.ParquetFile(part, read_dictionary=kept, memory_map=False, pre_buffer=True) as file:
+            for batch in file.iter_batches(batch_size=rows, columns=present, use_threads=True):
+                yield _completed(batch, wanted, schema) if missing else batch.select(present)
+
+
+def _completed(batch: pa.RecordBatch, wanted: Sequence[str], schema: pa.Schema) -> pa.RecordBatch:
+    held = set(batch.schema.names)
+    columns = [batch.column(name) if name in held else _nulls(schema.field(name).type, len(batch)) for name in wanted]
+    return pa.RecordBatch.from_arrays(columns, names=list(wanted))
+
+
+def _nulls(kind: pa.DataType, rows: int) -> pa.Array:
+    return pa.nulls(rows, pa.dictionary(pa.int32(), pa.string()) if kind == pa.string() else kind)
 
 
 def as_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:

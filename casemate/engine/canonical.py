@@ -28,20 +28,26 @@ def canonical_hash(batches: Iterable[pa.RecordBatch]) -> str:
     total = np.zeros(_LANES, np.uint64)
     rows = 0
     for batch in batches:
-        keys = np.zeros((batch.num_rows, _LANES), np.uint64)
-        for name in batch.schema.names:
-            _add_column(keys, name, batch.column(name))
-        total += _mixed(keys).sum(axis=0, dtype=np.uint64)
+        total += row_keys(batch).sum(axis=0, dtype=np.uint64)
         rows += batch.num_rows
     return hashlib.sha256(struct.pack("<Q4Q", rows, *total.tolist())).hexdigest()
 
 
+def row_keys(batch: pa.RecordBatch) -> Lanes:
+    """A hash of each row; equal rows have equal hashes in any batch and any storage."""
+    keys = np.zeros((batch.num_rows, _LANES), np.uint64)
+    for name in batch.schema.names:
+        _add_column(keys, name, batch.column(name))
+    return _mixed(keys)
+
+
 def hash_of_parts(paths: Iterable[Path]) -> str:
     """:func:`canonical_hash` of the rows of Parquet files, streaming."""
-    return canonical_hash(batch for path in paths for batch in _read(path))
+    return canonical_hash(batch for path in paths for batch in read_part(path))
 
 
-def _read(path: Path) -> Iterator[pa.RecordBatch]:
+def read_part(path: Path) -> Iterator[pa.RecordBatch]:
+    """Batches of one Parquet file, text as dictionaries."""
     schema = pq.read_schema(path)
     text = [field.name for field in schema if pa.types.is_string(field.type)]
     with pq.ParquetFile(path, read_dictionary=text) as file:

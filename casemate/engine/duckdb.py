@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -14,7 +15,7 @@ import pyarrow as pa
 from ibis.expr.schema import Schema
 
 from casemate.engine.batches import BATCH_ROWS, in_utc, stored_batches
-from casemate.engine.protocol import KernelSpec, Result, StoredTables, Task
+from casemate.engine.protocol import KernelSpec, Result, StoredTable, StoredTables, Task
 
 
 class DuckDBEngine:
@@ -40,8 +41,9 @@ class DuckDBEngine:
         raw.execute(f"SET memory_limit = '{memory_bytes // (1 << 20)}MiB'")
         raw.execute("SET preserve_insertion_order = false")
         # DuckDB's own default is a folder in whatever folder the user stands in
-        folder = spill or Path(tempfile.gettempdir()) / f"casemate-{os.getpid()}"
-        raw.execute("SET temp_directory = ?", [str(folder)])
+        self._spill = spill or Path(tempfile.mkdtemp(prefix="casemate-spill-"))
+        raw.execute("SET temp_directory = ?", [str(self._spill)])
+        self._forget = weakref.finalize(self, shutil.rmtree, self._spill, ignore_errors=True) if spill is None else None
 
     def use(self, stored: StoredTables) -> None:
         """See these tables from now on."""
@@ -52,10 +54,9 @@ class DuckDBEngine:
         stored = self._stored[table]
         if not stored.parts:
             return empty_table(stored.schema)
-        # an explicit list in manifest order: no globbing, and no union by name that could mix columns
-        return self._connection.read_parquet(
-            [str(part) for part in stored.parts], table_name=None, hive_partitioning=False
-        )
+        # explicit lists of parts with the same columns: no globbing, and no union by name that could mix columns
+        read = self._connection.read_parquet
+        return whole(stored, lambda parts: read([str(part) for part in parts], hive_partitioning=False))
 
     def map_batches(
         self,
@@ -69,7 +70,9 @@ class DuckDBEngine:
         """Run a kernel over the batches of a stored table, in this process."""
         stored = self._stored[source]
         run = kernel.build()
-        for batch in stored_batches(stored.parts if parts is None else parts, stored.schema, columns):
+        for batch in stored_batches(
+            stored.parts if parts is None else parts, stored.schema, columns, lacking=stored.lacking
+        ):
             result = run(batch)
             if result.num_rows:
                 yield result
@@ -106,8 +109,29 @@ class DuckDBEngine:
             yield from pool.map(work, tasks)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection and remove what was spilled."""
         self._connection.disconnect()
+        if self._forget is not None:
+            self._forget()
+
+
+def whole(stored: StoredTable, read: Callable[[Sequence[Path]], ibis.Table]) -> ibis.Table:
+    """All parts of a table with all its columns; those a part lacks are null in its rows."""
+    types = Schema.from_pyarrow(stored.schema)
+    tables = []
+    for lacking, parts in stored.alike().items():
+        table = read(parts)
+        if lacking or tuple(table.columns) != tuple(stored.schema.names):
+            columns = {
+                name: ibis.null(kind.copy(nullable=True)) if name in lacking else table[name]
+                for name, kind in types.items()
+            }
+            table = table.select(**columns)
+        tables.append(table)
+    first, *others = tables
+    for other in others:
+        first = first.union(other, distinct=False)
+    return first
 
 
 def empty_table(schema: pa.Schema) -> ibis.Table:

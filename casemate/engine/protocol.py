@@ -30,10 +30,24 @@ class KernelSpec(Protocol):
 
 @dataclass(frozen=True)
 class StoredTable:
-    """One table of a case as an engine sees it: its schema and the files of its live parts."""
+    """One table of a case as an engine sees it.
+
+    Args:
+        schema: all its columns, in order.
+        parts: files of its live parts, oldest first.
+        lacking: columns that a part, written by an older version, does not have; they are null there.
+    """
 
     schema: pa.Schema
     parts: tuple[Path, ...] = ()
+    lacking: Mapping[Path, frozenset[str]] = field(default_factory=dict)
+
+    def alike(self) -> dict[frozenset[str], list[Path]]:
+        """The parts by the columns they lack, those that lack none first."""
+        groups: dict[frozenset[str], list[Path]] = {}
+        for part in self.parts:
+            groups.setdefault(self.lacking.get(part, frozenset()), []).append(part)
+        return dict(sorted(groups.items(), key=lambda group: sorted(group[0])))
 
 
 @dataclass(frozen=True)

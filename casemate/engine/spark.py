@@ -17,7 +17,7 @@ import ibis
 import pyarrow as pa
 
 from casemate.engine.batches import BATCH_ROWS, as_dictionaries, in_utc, with_schema
-from casemate.engine.duckdb import empty_table
+from casemate.engine.duckdb import empty_table, whole
 from casemate.engine.protocol import KernelSpec, Result, StoredTables, Task
 from casemate.errors import MissingExtra
 
@@ -56,9 +56,12 @@ class SparkEngine:
         stored = self._stored[table]
         if not stored.parts:
             return empty_table(stored.schema)
+        return whole(stored, self._view)
+
+    def _view(self, parts: Sequence[Path]) -> ibis.Table:
         self._views += 1
-        name = f"casemate_{table}_{self._views}"
-        self._frame(stored.parts).createOrReplaceTempView(name)
+        name = f"casemate_{self._views}"
+        self._frame(parts).createOrReplaceTempView(name)
         return self._connection.table(name)
 
     def _frame(self, parts: Sequence[Path]) -> DataFrame:
@@ -77,12 +80,12 @@ class SparkEngine:
         from pyspark.sql.pandas.types import from_arrow_schema
 
         stored = self._stored[source]
-        live = list(stored.parts if parts is None else parts)
-        if not live:
-            return
         names = list(columns) if columns is not None else stored.schema.names
-        # mapInArrow looks columns up as paths, and native names may hold dots: pass them by position
-        frame = self._frame(live).selectExpr(*[f"`{name}` AS c{index}" for index, name in enumerate(names)])
+        types = {field.name: field.dataType.simpleString() for field in from_arrow_schema(stored.schema)}
+        chosen = set(stored.parts if parts is None else parts)
+
+        def column(name: str, lacking: frozenset[str]) -> str:
+            return f"CAST(NULL AS {types[name]})" if name in lacking else f"`{name}`"
 
         def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             work = kernel.build()
@@ -91,9 +94,16 @@ class SparkEngine:
                 if result.num_rows:
                     yield with_schema(result, schema)
 
-        mapped = frame.mapInArrow(run, from_arrow_schema(schema))  # pyright: ignore[reportArgumentType]
-        for batch in mapped.toArrow().to_batches(BATCH_ROWS):
-            yield with_schema(batch, schema)
+        for lacking, alike in stored.alike().items():
+            live = [part for part in alike if part in chosen]
+            if not live:
+                continue
+            # mapInArrow looks columns up as paths, and native names may hold dots: pass them by position
+            places = [f"{column(name, lacking)} AS c{index}" for index, name in enumerate(names)]
+            frame = self._frame(live).selectExpr(*places)
+            mapped = frame.mapInArrow(run, from_arrow_schema(schema))  # pyright: ignore[reportArgumentType]
+            for batch in mapped.toArrow().to_batches(BATCH_ROWS):
+                yield with_schema(batch, schema)
 
     def batches(self, expr: ibis.Table) -> pa.RecordBatchReader:
         """Execute an expression and stream its rows."""

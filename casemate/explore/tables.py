@@ -31,14 +31,23 @@ NATIVE: dict[str, pa.Schema] = {table.name: table.schema for reader in READERS f
 
 def stored_tables(case: Case) -> StoredTables:
     """All tables of `case` now: those every case has, and every native table."""
-    schemas = {**DERIVED, **NATIVE}
-    for name in case.tables():
-        schema = case.schema(name)
-        if schema is not None:
-            schemas[name] = schema
-    return StoredTables(
-        {name: StoredTable(schema, tuple(case.part_paths(name))) for name, schema in sorted(schemas.items())}
-    )
+    declared = {**DERIVED, **NATIVE}
+    return StoredTables({name: _stored(case, name, declared.get(name)) for name in sorted({*declared, *case.tables()})})
+
+
+def _stored(case: Case, name: str, declared: pa.Schema | None) -> StoredTable:
+    """One table with the columns this version declares, and after them any that older parts have besides."""
+    parts = case.live_parts(name)
+    fields = {field.name: field for field in (declared or ())}
+    for part in parts:
+        fields |= {field.name: field for field in part.schema if field.name not in fields}
+    lacking = {}
+    paths = case.part_paths(name)
+    for part, path in zip(parts, paths, strict=True):
+        missing = frozenset(fields) - set(part.schema.names)
+        if missing:
+            lacking[path] = missing
+    return StoredTable(pa.schema(list(fields.values())), tuple(paths), lacking)
 
 
 def native_filled(stored: StoredTables) -> tuple[str, ...]:
