@@ -24,6 +24,7 @@ import time
 import zipfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import orjson
 import psutil
@@ -37,7 +38,7 @@ COPY = (
 
 
 def unpack(data: Path, folder: Path, size: int) -> list[Path]:
-    """All NDJSON files, `size` times; a copy ends with as many blank lines as its number."""
+    """All NDJSON files, `size` times; each copy comes from other hosts, so that no content is there twice."""
     files = []
     for archive in sorted((data / "otrf").rglob("*.zip")):
         with zipfile.ZipFile(archive) as opened:
@@ -45,9 +46,17 @@ def unpack(data: Path, folder: Path, size: int) -> list[Path]:
                 content = opened.read(member)
                 for copy in range(size):
                     target = folder / f"{len(files):05d}.json"
-                    target.write_bytes(content + b"\n" * copy)
+                    target.write_bytes(_of_other_hosts(content, copy))
                     files.append(target)
     return files
+
+
+def _of_other_hosts(content: bytes, copy: int) -> bytes:
+    if not copy:
+        return content
+    name = b'"Hostname":"'
+    changed = content.replace(name, name + b"copy%d-" % copy)
+    return changed if changed != content else content.replace(b"{", b'{"copy":"%d",' % copy, 1)
 
 
 def most_used(files: list[Path]) -> list[str]:
@@ -109,6 +118,54 @@ def duckdb_copy(files: list[Path], fields: list[str], target: Path) -> dict[str,
     return run([sys.executable, "-c", code, str(script)])
 
 
+STAGES = """
+import json, resource, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from casemate.case import Case
+from casemate.engine.duckdb import DuckDBEngine
+from casemate.investigate.run import Options, investigate
+from casemate.settings import Settings
+
+def cpu():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+marks = [("start", 0.0)]
+
+def stage(name, _done, _total):
+    if marks[-1][0] != name:
+        marks.append((name, cpu()))
+
+evidence, rules, case, cache = map(Path, sys.argv[1:])
+engine = DuckDBEngine()
+opened = Case.create(case, Settings(name="benchmark"))
+stage("ingest", 0, 0)
+investigate(opened, [evidence], Options(rules=(rules,), cache=cache), engine, who="benchmark",
+            clock=lambda: datetime.now(UTC), stages=stage)
+marks.append(("end", cpu()))
+print(json.dumps({name: round(after - begun, 2) for (name, begun), (_, after) in zip(marks, marks[1:])}))
+"""
+"""Runs the same investigation without the command line, and says what CPU each stage took."""
+
+
+def stages(evidence: Path, rules: Path, case: Path, cache: Path) -> dict[str, float]:
+    """CPU seconds by stage: start of Python, ingest, rules, behaviour, attempts."""
+    command = [sys.executable, "-c", STAGES, *map(str, (evidence, rules, case, cache))]
+    return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+
+
+def ratios(result: dict[str, Any]) -> dict[str, float]:
+    """What the figures of one size say: whole run to DuckDB's copy, and matching to reading."""
+    copied = result["duckdb_copy"]["cpu"]
+    by_stage = result["stages_warm"]
+    return {
+        "warm_run_to_copy": round(result["rules_warm"]["cpu"] / copied, 2),
+        "first_run_to_copy": round(result["first_run"]["cpu"] / copied, 2),
+        "rules_to_ingest": round(by_stage["rules"] / by_stage["ingest"], 2),
+    }
+
+
 def main() -> None:
     """Print one JSON object per size."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -118,6 +175,7 @@ def main() -> None:
     options = parser.parse_args()
     rules = options.data / "sigma" / "rules.zip"
     casemate = shutil.which("casemate") or str(Path(sys.executable).with_name("casemate"))
+    first: tuple[int, float] | None = None
     for size in (int(one) for one in options.sizes.split(",")):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -125,7 +183,7 @@ def main() -> None:
             evidence = folder / "evidence"
             evidence.mkdir()
             files = unpack(options.data, evidence, size)
-            result: dict[str, object] = {"size": size, "bytes": sum(file.stat().st_size for file in files)}
+            result: dict[str, Any] = {"size": size, "bytes": sum(file.stat().st_size for file in files)}
             base = [
                 casemate,
                 "investigate",
@@ -139,6 +197,12 @@ def main() -> None:
             result["first_run"] = run([*base, "--case", str(folder / "one")])
             result["rules_warm"] = run([*base, "--case", str(folder / "two")])
             result["duckdb_copy"] = duckdb_copy(files, most_used(files), folder / "copy.parquet")
+            result["stages_warm"] = stages(evidence, rules, folder / "three", folder / "home" / "compiled")
+            result["ratios"] = ratios(result)
+            if first is None:
+                first = (size, result["rules_warm"]["cpu"])
+            growth = result["rules_warm"]["cpu"] / first[1] / (size / first[0])
+            result["growth_to_linear"] = round(growth, 2)
             print(json.dumps(result), flush=True)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from casemate import __version__
 from casemate.case import Case
 from casemate.engine.compaction import compact
+from casemate.engine.memory import give_back_memory
 from casemate.engine.protocol import Engine
 from casemate.evidence.ingest import IngestReport, Progress, ingest
 from casemate.explore.tables import NATIVE, stored_tables
@@ -95,6 +96,7 @@ def investigate(
         progress=reading,
     )
     compacted = tuple(name for name in (*NATIVE, "evidence", "registrations", "rejects") if compact(case.store, name))
+    give_back_memory()
     tell("rules", 0, 0)
     rules = detect_by_rules(case, engine, options.rules, options.cache, tell)
     tell("behaviour", 0, 1)
