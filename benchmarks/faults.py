@@ -66,28 +66,33 @@ class Job:
         self.hashes = row_hashes(case)
         self.largest = max(path.stat().st_size for path in case.rglob("*") if path.is_file())
 
+    def fail(self, what: str) -> None:
+        """Print and count a failure."""
+        print(f"FAILED {what}", flush=True)
+        self.failures.append(what)
+
     def check(self, case: Path, label: str, *, torn: bool = False) -> None:
         """A disturbed case verifies as it is."""
         if not (case / "custody.jsonl").exists() or not (case / "custody.jsonl").stat().st_size:
             return
         problems = [problem for problem in verify(case).problems if not torn]
         if problems:
-            self.failures.append(f"{label}: {problems[0].where}: {problems[0].what}")
+            self.fail(f"{label}: {problems[0].where}: {problems[0].what}")
 
     def complete(self, case: Path, label: str) -> None:
         """The next run completes, with the rows of an undisturbed one."""
         done = finish(start(*self.words(case), home=self.home), 3600)
         if done.code:
-            self.failures.append(f"{label}: the next run gave {done.code}: {done.err.strip()}")
+            self.fail(f"{label}: the next run gave {done.code}: {done.err.strip()}")
             return
         try:
             assert_sound(case)
         except AssertionError as error:
-            self.failures.append(f"{label}: {error}")
+            self.fail(f"{label}: {error}")
         found = row_hashes(case)
         different = sorted(table for table in self.hashes if found.get(table) != self.hashes[table])
         if different or set(found) != set(self.hashes):
-            self.failures.append(f"{label}: other rows in {', '.join(different) or sorted(found)}")
+            self.fail(f"{label}: other rows in {', '.join(different) or sorted(found)}")
 
 
 def reached(case: Path) -> str:
@@ -112,7 +117,10 @@ def disturb(job: Job, root: Path, rounds: int, how: str, act: Callable[[Path], O
             job.complete(case, f"{how} {number}")
             shutil.rmtree(case)
             case, runs = root / f"{how}-{number + 1}", 0
-    print(f"{how}: {rounds} rounds; reached " + ", ".join(f"{name} {count}" for name, count in seen.most_common()))
+    print(
+        f"{how}: {rounds} rounds; reached " + ", ".join(f"{name} {count}" for name, count in seen.most_common()),
+        flush=True,
+    )
 
 
 def signalled(job: Job, which: signal.Signals) -> Callable[[Path], Outcome | None]:
@@ -127,7 +135,7 @@ def signalled(job: Job, which: signal.Signals) -> Callable[[Path], Outcome | Non
             child.kill()
         done = finish(child, 600)
         if which is signal.SIGINT and done.code not in (0, 3, -signal.SIGINT):
-            job.failures.append(f"interrupt: exit {done.code}: {done.err.strip()}")
+            job.fail(f"interrupt: exit {done.code}: {done.err.strip()}")
         return done if which is signal.SIGINT else None
 
     return act
@@ -141,7 +149,7 @@ def starved(job: Job) -> Callable[[Path], Outcome | None]:
         quota = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))  # noqa: E731
         done = finish(start(*job.words(case), home=job.home, before=quota), 600)
         if done.code not in (0, 3) or (done.code == 3 and len(done.err.splitlines()) != 1):
-            job.failures.append(f"quota of {limit}: exit {done.code}: {done.err.strip()}")
+            job.fail(f"quota of {limit}: exit {done.code}: {done.err.strip()}")
         return done
 
     return act
@@ -181,8 +189,6 @@ def main() -> int:
         disturb(job, root, options.interrupts, "interrupted", signalled(job, signal.SIGINT))
         disturb(job, root, options.quotas, "starved", starved(job))
         torn(job, root, options.torn, root / "whole")
-    for failure in job.failures:
-        print(f"FAILED {failure}")
     print(f"{len(job.failures)} failures")
     return 1 if job.failures else 0
 

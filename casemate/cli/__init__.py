@@ -39,8 +39,7 @@ def _run(given: list[str], debug: bool) -> int:
         print(f"casemate: {_one_line(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("casemate: interrupted; run the same command again to go on from here", file=sys.stderr)
-        return 3
+        return _interrupted()
     except BrokenPipeError:
         return _unread()
     except SystemExit as stop:
@@ -51,6 +50,8 @@ def _run(given: list[str], debug: bool) -> int:
         print("casemate: out of memory; give it more, or fewer --workers", file=sys.stderr)
         return 3
     except Exception as error:
+        if "Query interrupted" in str(error):  # how DuckDB passes Ctrl-C on
+            return _interrupted()
         if debug:
             import traceback
 
@@ -58,6 +59,11 @@ def _run(given: list[str], debug: bool) -> int:
         shown = _one_line(f"{type(error).__name__}: {error}")[:300]
         print(f"casemate: a bug of ours ({shown}); please report it with the output of --debug", file=sys.stderr)
         return 4
+
+
+def _interrupted() -> int:
+    print("casemate: interrupted; run the same command again to go on from here", file=sys.stderr)
+    return 3
 
 
 def _unread() -> int:
