@@ -11,7 +11,19 @@ import typer
 from casemate import __version__
 from casemate.errors import BadInput
 
-COMMANDS: tuple[str, ...] = ("init", "investigate", "demo", "show", "record", "query", "custody", "intel", "doctor")
+COMMANDS: tuple[str, ...] = (
+    "init",
+    "investigate",
+    "demo",
+    "show",
+    "record",
+    "query",
+    "export",
+    "rerun",
+    "custody",
+    "intel",
+    "doctor",
+)
 """Each is the module of that name in :mod:`casemate.cli`, with a function of that name or an ``app`` of several."""
 
 
