@@ -20,6 +20,7 @@ from casemate.engine.duckdb import DuckDBEngine
 from casemate.engine.protocol import Engine
 from casemate.errors import BadInput
 from casemate.evidence.ingest import Progress
+from casemate.evidence.verify import verify as verify_case
 from casemate.explore.findings import FindingFilter, chosen
 from casemate.explore.overview import case_summary
 from casemate.explore.runs import last_run
@@ -55,6 +56,7 @@ def investigate(
     fail_on: Annotated[
         str | None, typer.Option("--fail-on", help="Exit 1 if there is a finding of at least this severity.")
     ] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Verify custody at the end, and say the result.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -72,7 +74,8 @@ def investigate(
             )
         finally:
             worker.close()
-        given = case_summary(opened, shown=str(case))
+        verified = verify_case(case).holds if verify else None
+        given = case_summary(opened, shown=str(case), verified=verified)
         reached = fail_on is not None and _any_finding(opened, fail_on)
     if as_json:
         write_json(as_contract(given))
@@ -80,7 +83,7 @@ def investigate(
         out = console()
         typer.echo(render(given, colour=out.is_terminal))
         print_problems(report)
-    if reached:
+    if reached or verified is False:
         raise typer.Exit(1)
 
 

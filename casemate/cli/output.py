@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from casemate.explore.escape import visible as plainly
+
 PIPE_WIDTH = 240
 WHOLE = frozenset({"id", "time", "started", "ended", "severity", "outcome", "records", "findings", "rules", "version"})
 """Columns that are never folded."""
-
-BIDI = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C])
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -30,11 +30,8 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def visible(text: object) -> str:
-    """Evidence text made harmless for a terminal: no control or direction characters, no markup."""
-    plain = "".join(
-        character if character.isprintable() else f"\\x{ord(character):02x}" for character in str(text).translate(BIDI)
-    )
-    return escape(plain)
+    """Evidence text made harmless for a terminal and for rich: hidden characters as codes, no markup."""
+    return escape(plainly(str(text)))
 
 
 def jsonable(value: Any) -> Any:

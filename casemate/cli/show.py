@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 from itertools import islice
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from casemate.case import Case
 from casemate.cli.options import CaseOption, JsonOption
 from casemate.cli.output import console, visible, write_json, write_json_lines, write_table
 from casemate.engine.duckdb import DuckDBEngine
+from casemate.evidence.verify import verify as verify_case
 from casemate.explore.findings import FindingFilter, attempt_lines, finding_lines
 from casemate.explore.overview import case_summary, measure_rows, measures_listing, rules_report
 from casemate.explore.summary import summary as as_contract
@@ -28,10 +30,15 @@ SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow"}
 
 
 @app.command("summary", epilog="Example: casemate show summary --case CASE --json")
-def summary(case: CaseOption, as_json: JsonOption = False) -> None:
+def summary(
+    case: CaseOption,
+    verify: Annotated[bool, typer.Option("--verify", help="Verify custody first, and say the result.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """The first screen: what happened, how far, what could not be seen, what to look at first."""
+    verified = verify_case(case).holds if verify else None
     with Case.open(case) as opened:
-        given = case_summary(opened, shown=str(case))
+        given = case_summary(opened, shown=str(case), verified=verified)
     if as_json:
         write_json(as_contract(given))
     else:
@@ -66,9 +73,10 @@ def findings(
             _print_finding(row)
         if finding is not None:
             for row in rows:
-                console().print_json(orjson.dumps(orjson.loads(row["why"])).decode())
+                for line in orjson.dumps(orjson.loads(row["why"]), option=orjson.OPT_INDENT_2).decode().splitlines():
+                    console().print(visible(line), soft_wrap=True)
                 for address in row["records"][:10]:
-                    typer.echo(f"casemate record {address} --case {case}")
+                    typer.echo(f"casemate record {address} --case {shlex.quote(str(case))}")
         elif limit is None and len(rows) == SHOWN:
             typer.echo(f"(the first {SHOWN}; --limit N or --json for more)", err=True)
 

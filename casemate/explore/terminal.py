@@ -233,7 +233,11 @@ def _first(given: SummaryInput) -> list[Text]:
 
 
 def _run(given: SummaryInput) -> Text:
-    state = {True: "verified", False: "NOT verified: casemate custody verify says why", None: "not verified yet"}
+    state = {
+        True: "verified",
+        False: "NOT verified: casemate custody verify says why",
+        None: "not verified (--verify does)",
+    }
     line = Text("run       ", style="dim").append(visible(given.facts.run, 40))
     return line.append(f", {state[given.facts.verified]}", style="red" if given.facts.verified is False else "dim")
 
