@@ -30,7 +30,7 @@ from casemate.engine.files import (
 )
 from casemate.engine.parts import Part, StagedPart, schema_to_json, write_parts
 from casemate.engine.state import Blob, LiveState, blob_to_json, part_to_json, schema_id
-from casemate.errors import CasemateError
+from casemate.errors import CannotFinish, CasemateError
 
 FOLDERS = ("evidence", "tables", "staging")
 INTENT = "intent"
@@ -100,6 +100,8 @@ class Store:
         self.state = state
         self._ledger = ledger
         self._broken = False
+        self._outlived: list[str] = []
+        self._finished: list[Stage] = []
 
     def tables(self) -> tuple[str, ...]:
         """Names of the tables that have live parts with rows, sorted."""
@@ -149,7 +151,9 @@ class Store:
             The added parts.
 
         Raises:
-            CannotFinish: disk full or the like; nothing changed, the stage is still there.
+            CannotFinish: disk full or the like; nothing changed, the stage is still there.  Once the
+                ledger holds the commit nothing is raised: what cannot be tidied up then waits for
+                the next commit or the next opening.
         """
         if self._ledger is None or self._broken:
             raise CasemateError("this case is not open for writing", where=str(self.root))
@@ -159,14 +163,27 @@ class Store:
         line = self._ledger.prepare(commit)
         with uninterrupted():
             self._make_true(stage, moves, line)
-            outlived = list(self.state.superseded)
+            self._outlived.extend(self.state.superseded)
             self.state.apply(commit)
-            with disk_errors(self.root):
-                for path in outlived:
-                    (self.root / path).unlink(missing_ok=True)
-            self.write_manifest()
-        self.discard(stage)  # last: the intent in it explains to `verify` whatever is not tidied up yet
+            self._finished.append(stage)
+            self._tidy_up()
         return parts
+
+    def _tidy_up(self) -> None:
+        """Delete what commits left behind and write the manifest, as far as the disk lets us.
+
+        The commit is true already, and to say that it failed would be wrong: the manifest is derived,
+        and the next opening deletes what nobody names.
+        """
+        try:
+            while self._outlived:
+                (self.root / self._outlived[-1]).unlink(missing_ok=True)
+                self._outlived.pop()
+            self.write_manifest()
+        except (OSError, CannotFinish):
+            return
+        while self._finished:  # last: the intent in a stage explains to `verify` whatever is not tidied up yet
+            self.discard(self._finished.pop())
 
     def _make_true(self, stage: Stage, moves: Sequence[tuple[Path, Path]], line: bytes) -> None:
         assert self._ledger is not None

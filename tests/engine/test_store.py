@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 
 from casemate.engine.canonical import canonical_hash
 from casemate.engine.compaction import compact
+from casemate.engine.files import replace_file
 from casemate.engine.parts import schema_from_json, schema_to_json, write_part, write_parts
 from casemate.engine.state import LiveState
 from casemate.engine.store import FOLDERS, Store
@@ -107,6 +109,56 @@ def test_a_failed_commit_changes_nothing_and_can_be_repeated(store: Store) -> No
     ledger.fails = False
     store.commit(stage)
     assert read(store, "events").num_rows == 5
+
+
+@pytest.mark.parametrize("failing", ["manifest", "part"])
+def test_a_commit_that_is_true_does_not_fail_when_it_cannot_be_tidied_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    add(store, "events", rows(1, 3))
+    old = store.live_parts("events")
+    store.commit(remove=old)
+
+    def full(*_given: Any, **_more: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = (store.root / "manifest").read_bytes()
+    with monkeypatch.context() as patched:
+        if failing == "manifest":
+            patched.setattr("casemate.engine.store.replace_file", _only_manifest(full))
+        else:
+            patched.setattr(Path, "unlink", _only_parts(full))
+        add(store, "events", rows(10, 2))
+    assert isinstance(store._ledger, MemoryLedger)
+    assert len(store._ledger.lines) == 3
+    assert read(store, "events").column("record").to_pylist() == [10, 11]
+    assert (store.root / "manifest").read_bytes() == before
+    assert [file.name for file in (store.root / "staging").glob("*/*")] == ["intent"]  # it says why, to `verify`
+    add(store, "events", rows(20, 2))
+    assert read(store, "events").num_rows == 4
+    assert (store.root / "manifest").read_bytes() == store.state.manifest()
+    assert not list((store.root / "staging").iterdir())
+    assert not (store.root / old[0].path).exists()
+
+
+def _only_parts(fail: Any) -> Any:
+    unlink = Path.unlink
+
+    def unlinked(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".parquet":
+            fail()
+        unlink(path, missing_ok)
+
+    return unlinked
+
+
+def _only_manifest(fail: Any) -> Any:
+    def replaced(path: Path, content: bytes, *, durable: bool = True) -> None:
+        if path.name == "manifest":
+            fail()
+        replace_file(path, content, durable=durable)
+
+    return replaced
 
 
 def test_a_commit_replaces_parts_and_an_open_one_stays_readable(store: Store) -> None:

@@ -68,6 +68,43 @@ def test_what_is_not_taken_is_said_and_the_run_goes_on(folder: Path, case_path: 
     }
 
 
+@pytest.mark.parametrize("pattern", ["*", "**", "**/*.log", "*/*", "sub*/../*.log"])
+def test_links_that_a_pattern_matches_or_leads_through_are_not_followed(
+    folder: Path, case_path: Path, tmp_path: Path, pattern: str
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret.log").write_text("secret\n")
+    (folder / "sub").mkdir()
+    (folder / "sub" / "good.log").write_text("good\n")
+    (folder / "a.log").write_text("good too\n")
+    (folder / "link.log").symlink_to(tmp_path / "outside" / "secret.log")
+    (folder / "sublink").symlink_to(tmp_path / "outside")
+    with opened(case_path) as case:
+        report = take(case, str(folder / pattern))
+        assert "secret" not in texts(case)
+    links = {Path(problem.where).name for problem in report.problems}
+    assert links
+    assert links <= {"link.log", "sublink"}
+    assert {problem.what for problem in report.problems} == {"symbolic link; not followed"}
+
+
+def test_links_in_a_circle_do_not_hold_a_pattern(folder: Path, case_path: Path) -> None:
+    (folder / "a.log").write_text("good\n")
+    for number in range(20):
+        (folder / f"circle{number}").symlink_to(".")
+    with opened(case_path) as case:
+        assert len(take(case, str(folder / "**" / "*.log")).problems) == 20
+        assert texts(case) == ["good"]
+
+
+def test_a_link_in_the_fixed_part_of_a_pattern_was_chosen(folder: Path, case_path: Path, tmp_path: Path) -> None:
+    (folder / "a.log").write_text("good\n")
+    (tmp_path / "chosen").symlink_to(folder)
+    with opened(case_path) as case:
+        assert not take(case, str(tmp_path / "chosen" / "*.log")).problems
+        assert texts(case) == ["good"]
+
+
 def test_unreadable_folders_and_files_cost_only_themselves(folder: Path, case_path: Path) -> None:
     """Run without root's rights in a child, because root reads everything."""
     if os.geteuid() != 0:
