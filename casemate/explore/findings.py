@@ -69,10 +69,13 @@ def with_records(findings: ibis.Table, finding_records: ibis.Table) -> ibis.Tabl
 
 def finding_lines(engine: Engine, wanted: FindingFilter, limit: int | None = None) -> Iterator[dict[str, Any]]:
     """Findings one by one, in order of time and id, as ``casemate show findings --json`` prints them."""
-    table = with_records(chosen(engine, wanted), engine.read("finding_records"))
-    table = table.order_by([table.time.asc(nulls_first=False), table.id])
+    findings, members = chosen(engine, wanted), engine.read("finding_records")
     if limit is not None:
-        table = table.limit(limit)
+        findings = _oldest_first(findings).limit(limit)
+    if limit is not None or wanted != FindingFilter():
+        # number only the records of the findings that are shown
+        members = members.semi_join(findings, members.finding == findings.id)
+    table = _oldest_first(with_records(findings, members))
     for batch in engine.batches(table):
         for row in batch.to_pylist():
             addresses = row.pop("records") or []
@@ -81,13 +84,17 @@ def finding_lines(engine: Engine, wanted: FindingFilter, limit: int | None = Non
             yield row
 
 
+def _oldest_first(findings: ibis.Table) -> ibis.Table:
+    return findings.order_by([findings.time.asc(nulls_first=False), findings.id])
+
+
 def _place(address: str) -> tuple[str, int]:
     evidence, _, record = address.rpartition(":")
     return evidence, int(record)
 
 
 def attempt_lines(engine: Engine, limit: int | None = None) -> Iterator[dict[str, Any]]:
-    """Attempts one by one, the ones with most findings first within each outcome's weight."""
+    """Attempts one by one, oldest first, each with the ids of its findings."""
     table = engine.read("attempts")
     members = engine.read("attempt_findings")
     grouped = members.group_by("attempt").agg(finding_ids=members.finding.collect())
