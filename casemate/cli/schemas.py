@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from casemate.explore.findings import RECORDS_SHOWN
+from casemate.export.run import SCOPES, TARGETS
 from casemate.intel.store import DATASETS, OWN_RULES
 from casemate.schema.attempts import INTENTS
 from casemate.schema.findings import CONFIDENCES, OUTCOMES, SEVERITIES, SOURCE_KINDS, TARGET_KINDS, VECTORS
@@ -197,6 +198,31 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
         "casemate doctor --json",
         _object(well=TRUTH, checks=_listed(_object(name=TEXT, well=TRUTH, seen=TEXT, needed=TRUTH))),
     ),
+    "rerun": (
+        "casemate rerun --json",
+        _object(
+            identical=TRUTH,
+            run=TEXT,
+            run_again=TEXT,
+            evidence=COUNT,
+            findings=COUNT,
+            notes=_listed(TEXT),
+            tables=_listed(
+                _object(
+                    table=TEXT,
+                    identical=TRUTH,
+                    rows=COUNT,
+                    rows_again=COUNT,
+                    hash=SHA256,
+                    hash_again=SHA256,
+                    missing=COUNT,
+                    added=COUNT,
+                    first_missing=_listed(ANY_OBJECT),
+                    first_added=_listed(ANY_OBJECT),
+                )
+            ),
+        ),
+    ),
     "intel_status": (
         "casemate intel status --json",
         _object(
@@ -230,6 +256,21 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
                 error=NULL_TEXT,
             )
         ),
+    ),
+    "export": (
+        "casemate export --json",
+        _object(
+            to=_one_of(*TARGETS),
+            only=_one_of(*SCOPES),
+            findings=COUNT,
+            records=COUNT,
+            files=_listed(_object(path=TEXT, bytes=COUNT, sha256=SHA256)),
+            notes=_listed(TEXT),
+        ),
+    ),
+    "report": (
+        "casemate report --json",
+        _object(path=TEXT, bytes=COUNT, sha256=SHA256, findings=COUNT, findings_in_detail=COUNT, records_shown=COUNT),
     ),
     "demo": (
         "casemate demo --json",

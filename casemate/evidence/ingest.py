@@ -72,7 +72,7 @@ class IngestReport:
 
 def ingest(
     store: Store,
-    named: Iterable[str | Path],
+    named: Iterable[str | Path | Found],
     *,
     registered_by: str,
     clock: Callable[[], datetime],
@@ -87,7 +87,7 @@ def ingest(
 
     Args:
         store: the case's store, open for writing.
-        named: paths and patterns.
+        named: paths and patterns; found files whose content may lie elsewhere (:class:`Found`).
         registered_by: who hands the evidence over, for the registration.
         clock: gives the time (UTC) of registration.
         limits: limits on hostile input.
@@ -196,13 +196,16 @@ class _Committer:
     def _registrations(self, pending: Pending, result: IngestResult) -> list[dict[str, Any]]:
         now = self._clock()
         rows = [
-            _registration_row(item.sha256, item.item.path, item.item.parent, item.item.member_path, now, self._by)
+            _registration_row(
+                item.sha256, item.item.path, item.item.parent, item.item.member_path, now, self._by, item.item.dated
+            )
             for item in result.evidence
         ]
         here = {item.sha256 for item in result.evidence}
         for again in pending.registrations:
             if again.sha256 in self._store.state.blobs or again.sha256 in here:
-                rows.append(_registration_row(again.sha256, again.path, again.parent, again.member_path, now, self._by))
+                place = again.path, again.parent, again.member_path
+                rows.append(_registration_row(again.sha256, *place, now, self._by, again.dated))
             else:
                 self._report.problems.append(Problem(again.path, "the same content was not taken before; not taken"))
         return rows
@@ -230,7 +233,7 @@ def _evidence_row(item: ReadEvidence) -> dict[str, Any]:
 
 
 def _registration_row(
-    sha256: str, path: str, parent: str | None, member_path: str | None, now: datetime, by: str
+    sha256: str, path: str, parent: str | None, member_path: str | None, now: datetime, by: str, dated: datetime | None
 ) -> dict[str, Any]:
     return {
         "evidence": sha256,
@@ -239,6 +242,7 @@ def _registration_row(
         "member_path": member_path,
         "registered_at": now,
         "registered_by": by,
+        "dated": dated,
     }
 
 

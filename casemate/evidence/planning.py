@@ -10,17 +10,29 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from casemate.engine.files import disk_errors
 from casemate.engine.store import Stage, Store
 from casemate.errors import UnreadableEvidence
 from casemate.evidence.archives import Broken, Budget, BudgetSpent, Member, Unpacking, members
-from casemate.evidence.blobs import BlobSource, BlobWriter, ContinuedSource, FileSource, content_hash, kept, source_of
-from casemate.evidence.continuing import Superseded, hash_with_beginning, line_start
+from casemate.evidence.beginnings import Beginning, Beginnings
+from casemate.evidence.blobs import (
+    BlobSource,
+    BlobWriter,
+    ContinuedSource,
+    FileSource,
+    FinishedBlob,
+    First,
+    content_hash,
+    kept,
+    source_of,
+)
+from casemate.evidence.continuing import Superseded, line_start
 from casemate.evidence.identify import HEAD_BYTES, Identified, identify
 from casemate.evidence.intake import Found, Problem
 from casemate.evidence.known import Known, KnownEvidence
@@ -40,6 +52,7 @@ class Registration:
     path: str
     parent: str | None = None
     member_path: str | None = None
+    dated: datetime | None = None
 
 
 @dataclass
@@ -104,8 +117,9 @@ class Planner:
         self._next: Pending | None = None
         self._scratch: Stage | None = None
         self._numbers = itertools.count()
-        self._unhashed: dict[int, list[FileSource]] = {}
+        self._unhashed: dict[int, list[Source]] = {}
         self._shared_sizes: set[int] = set()
+        self._beginnings = Beginnings(store, known, readers)
         self.pending: deque[Pending] = deque()
         self.problems: list[Problem] = []
         self.known_again = 0
@@ -141,7 +155,7 @@ class Planner:
         if file.size > self._limits.evidence_bytes:
             self.problems.append(Problem(place.shown, f"limit evidence_bytes reached: {file.size:,} bytes; not taken"))
             return
-        source = FileSource(file.path, file.size)
+        source = file.source or FileSource(file.path, file.size)
         sha256: str | None = None
         if file.size in self._known.sizes or file.size in self._shared_sizes:
             sha256 = self._hash(source)
@@ -150,12 +164,8 @@ class Planner:
         with source.open() as stream:
             head = stream.read(HEAD_BYTES)
         seen = identify(head, self._readers)
-        older = self._known.before((place.path, None), None, file.size)
-        if older is not None and not seen.container:
-            hashed = hash_with_beginning(source, older.bytes)
-            if hashed.first == older.sha256 and hashed.whole not in self._known.hashes:
-                yield from self._continuing(place, source, seen, older, hashed.digest)
-                return
+        if not seen.container and (yield from self._related(place, source, seen, head, None)):
+            return
         if seen.container and sha256 is None:
             sha256 = self._hash(source)
         if sha256 is None:
@@ -166,9 +176,14 @@ class Planner:
             assert sha256 is not None
             yield from self._container(place, source, seen, sha256, Budget(self._limits), 0, None)
         else:
-            yield from self._add(self._item(place, source, seen, sha256), file.size)
+            yield from self._new(self._item(place, source, seen, sha256), head, file.size)
 
-    def _hash(self, source: FileSource) -> str:
+    def _new(self, item: IngestItem, head: bytes, size: int) -> Iterator[IngestTask]:
+        content = Beginning(item.source.size, item.source, item.sha256, waits_in=self._current())
+        self._beginnings.add(item.format, head, content)
+        yield from self._add(item, size)
+
+    def _hash(self, source: Source) -> str:
         with source.open() as stream:
             return content_hash(stream)
 
@@ -181,7 +196,9 @@ class Planner:
             sha256, place.path, place.parent, place.member_path,
         ) in self._known.registrations:  # fmt: skip
             return True  # an interrupted run got as far as this member
-        self._current().registrations.append(Registration(sha256, place.path, place.parent, place.member_path))
+        self._current().registrations.append(
+            Registration(sha256, place.path, place.parent, place.member_path, place.dated)
+        )
         return True
 
     def _item(self, place: _Place, source: Source, seen: Identified, sha256: str | None, **more: object) -> IngestItem:
@@ -200,8 +217,89 @@ class Planner:
 
     # logs that grew
 
+    def _related(
+        self, place: _Place, source: Source, seen: Identified, head: bytes, finished: tuple[FinishedBlob, Path] | None
+    ) -> Generator[IngestTask, None, bool]:
+        """Take content that is the beginning of other content, or begins with it; whether it is so.
+
+        `finished` is the blob of a member, which lies in the current stage.
+        """
+        whole = {"blob": kept(finished[0]), "blob_file": str(finished[1])} if finished is not None else {}
+        longer = self._beginnings.longer(seen.format, head, source)
+        if longer is not None:
+            sha256 = finished[0].sha256 if finished is not None else self._hash(source)
+            self._known.add(sha256, source.size)
+            notes = (f"is the beginning of {longer.sha256}; its records are counted there",)
+            seen = replace(seen, reader=None)
+            yield from self._add(self._item(place, source, seen, sha256, **{**whole, "notes": notes}), source.size)
+            return True
+        same_place = self._known.before((place.path, place.member_path), place.parent, source.size)
+        match = self._beginnings.longest_shorter(seen.format, head, source, same_place)
+        if match is None or (finished is None and match[1].whole in self._known.hashes):
+            return False
+        older, hashed = match
+        if older.known is not None and self._readable(older.known):
+            yield from self._continuing(place, source, seen, head, older.known, hashed.digest)
+        else:
+            yield from self._following(place, source, seen, head, older, hashed.whole, whole)
+        self.continued += 1
+        return True
+
+    def _readable(self, older: KnownEvidence) -> bool:
+        """Whether evidence that was left in place still is what it was."""
+        if self._store.state.blobs[older.sha256].path is not None:
+            return True
+        try:
+            source_of(self._store.root, self._store.state.blobs, older.sha256).open().close()
+        except UnreadableEvidence:
+            return False
+        return True
+
+    def _following(
+        self,
+        place: _Place,
+        source: Source,
+        seen: Identified,
+        head: bytes,
+        older: Beginning,
+        sha256: str,
+        whole: dict[str, Any],
+    ) -> Iterator[IngestTask]:
+        """Read only what follows `older`, whose bytes this run is still bringing in (or lost): all of them are kept."""
+        assert seen.reader is not None
+        start = line_start(First(source, older.size), self._limits.line_bytes)
+        notes = [f"continues {older.sha256}", *([seen.note] if seen.note is not None else [])]
+        if start.unfinished and older.waits_in is self._next:
+            # the half of a line is taken out of evidence that is in already
+            aside = None
+            if whole:
+                aside = self._scratch_folder() / f"member-{next(self._numbers)}.zst"
+                with disk_errors(aside):
+                    Path(whole["blob_file"]).replace(aside)
+            yield self._flush()
+            if aside is not None:
+                file = self._current().stage.blob_path()
+                with disk_errors(file):
+                    aside.replace(file)
+                whole = {**whole, "blob_file": str(file)}
+                source = BlobSource(file, source.size)
+        if start.unfinished:
+            self._current().superseded.append(Superseded(older.hashed(), start.record, sha256))
+        self._known.add(sha256, source.size)
+        item = self._item(
+            place,
+            source,
+            seen,
+            sha256,
+            **{**whole, "notes": tuple(notes)},
+            continues=older.sha256,
+            start_offset=start.offset,
+            start_record=start.record,
+        )
+        yield from self._new(item, head, source.size)
+
     def _continuing(
-        self, place: _Place, source: Source, seen: Identified, older: KnownEvidence, digest: object
+        self, place: _Place, source: Source, seen: Identified, head: bytes, older: KnownEvidence, digest: object
     ) -> Iterator[IngestTask]:
         """Keep and read only what was appended to `older`; `digest` has seen the bytes before."""
         blobs = self._store.state.blobs
@@ -224,7 +322,6 @@ class Planner:
         else:
             superseded = [Superseded(item, 1, finished.sha256) for item in self._chain(older)]
             notes.append("read again from its beginning; the records of what it continues are counted here")
-        self.continued += 1
         self._current().superseded.extend(superseded)
         if seen.note is not None:
             notes.append(seen.note)
@@ -241,7 +338,7 @@ class Planner:
             start_offset=start.offset if start else 0,
             start_record=start.record if start else 1,
         )
-        yield from self._add(item, finished.bytes)
+        yield from self._new(item, head, finished.bytes)
 
     def _chain(self, older: KnownEvidence) -> list[str]:
         """Older evidence with records and all it continues."""
@@ -327,7 +424,7 @@ class Planner:
             else:
                 self._known.add(finished.sha256, finished.bytes)
                 seen = identify(bytes(head), self._readers)
-                yield from self._new_member(place, file, finished, seen, notes, unpacking, depth)
+                yield from self._new_member(place, file, finished, seen, bytes(head), notes, unpacking, depth)
         if spent is not None:
             raise spent
 
@@ -335,8 +432,9 @@ class Planner:
         self,
         place: _Place,
         file: Path,
-        finished,
+        finished: FinishedBlob,
         seen: Identified,
+        head: bytes,
         notes: list[str],
         unpacking: Unpacking,
         depth: int,
@@ -351,18 +449,14 @@ class Planner:
                 place, source, seen, finished.sha256, unpacking.budget, depth + 1, (kept(finished), aside)
             )
             return
-        older = self._known.before((place.path, place.member_path), place.parent, finished.bytes)
-        if older is not None:
-            hashed = hash_with_beginning(source, older.bytes)
-            if hashed.first == older.sha256:
-                yield from self._continuing(place, source, seen, older, hashed.digest)
-                return
+        if (yield from self._related(place, source, seen, head, (finished, file))):
+            return
         if seen.note is not None:
             notes = [*notes, seen.note]
         item = self._item(
             place, source, seen, finished.sha256, notes=tuple(notes), blob=kept(finished), blob_file=str(file)
         )
-        yield from self._add(item, finished.bytes)
+        yield from self._new(item, head, finished.bytes)
 
     def _hash_same_size(self, size: int) -> None:
         """Hash files of this size that were taken on the strength of having a size of their own."""

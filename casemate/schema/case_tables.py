@@ -30,6 +30,7 @@ REGISTRATIONS = pa.schema(
         pa.field("member_path", pa.string()),
         pa.field("registered_at", UTC_MICROSECONDS, nullable=False),
         pa.field("registered_by", pa.string(), nullable=False),
+        pa.field("dated", UTC_MICROSECONDS),  # the file's or member's own date, from which missing years are inferred
     ]
 )
 """That a content was received; many per content; outside the canonical row hashes."""
