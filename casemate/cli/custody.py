@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
+from casemate.case import CUSTODY, Case
 from casemate.cli.options import CaseOption, JsonOption
 from casemate.cli.output import console, visible, write_json
 from casemate.cli.progress import counting
+from casemate.engine.files import disk_errors, read_regular, replace_file
+from casemate.errors import BadInput
+from casemate.evidence.custody import intact_lines
+from casemate.evidence.seal import SEAL_BYTES, make_key, read_private_key, read_public_key, read_seal, write_seal
 from casemate.evidence.verify import verify as run_verify
 
 app = typer.Typer(help="Check the chain of custody.", no_args_is_help=True)
 
 
 @app.command("verify", epilog="Example: casemate custody verify --case CASE")
-def verify(case: CaseOption, as_json: JsonOption = False) -> None:
-    """Find any changed, missing or added byte in evidence, log, manifest or tables (exit 1 if there is one)."""
+def verify(
+    case: CaseOption,
+    public_key: Annotated[
+        list[Path] | None,
+        typer.Option("--public-key", help="Believe seals of this key; repeatable.", metavar="FILE"),
+    ] = None,
+    seal_file: Annotated[
+        list[Path] | None,
+        typer.Option("--seal", help="A copy of a seal that was kept elsewhere; repeatable.", metavar="FILE"),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find any changed, missing or added byte in evidence, log, manifest or tables (exit 1 if there is one).
+
+    A seal also shows whole lines cut from the end of the log.
+    """
+    trusted = [read_public_key(path) for path in public_key or ()]
+    seals = [read_seal(_read(path), str(path)) for path in seal_file or ()]
     with counting("verifying") as progress:
-        found = run_verify(case, progress)
+        found = run_verify(case, progress, trusted=trusted, seals=seals)
     if as_json:
         write_json(
             {
@@ -44,3 +69,70 @@ def verify(case: CaseOption, as_json: JsonOption = False) -> None:
         )
     if not found.holds:
         raise typer.Exit(1)
+
+
+@app.command("seal", epilog="Example: casemate custody seal --case CASE --key seal.key --out /elsewhere/seal.json")
+def seal(
+    key: Annotated[Path, typer.Option("--key", help="Private Ed25519 key (PEM).", metavar="FILE", show_default=False)],
+    case: Annotated[
+        Path | None, typer.Option("--case", help="Folder of the case.", metavar="DIR", show_default=False)
+    ] = None,
+    make: Annotated[
+        bool, typer.Option("--make-key", help="Make the key first: FILE, and its public half FILE.pub.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Also write a copy of the seal here.", metavar="FILE")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sign how many lines the custody log has and the hash of the last one.
+
+    Keep a copy of the seal where the case is not: it shows lines cut from the end, which the log alone cannot.
+    """
+    if case is None and not make:
+        raise BadInput("nothing to do", hint="--case DIR to seal a case, --make-key to make a key")
+    made = make_key(key) if make else None
+    if case is None:
+        if as_json:
+            write_json(
+                {"key": made, "made": True, "case": None, "lines": None, "head": None, "time": None, "file": None}
+            )
+        else:
+            typer.echo(f"key {made}: {key} (keep it to yourself), {key}.pub (give it to those who verify)")
+        return
+    private = read_private_key(key)
+    with Case.open(case, write=True) as opened:
+        lines = [line.hash for line in intact_lines(opened.path / CUSTODY)]
+        written, content = write_seal(opened.path, lines[0], len(lines), lines[-1], private, dt.datetime.now(dt.UTC))
+        opened.log(
+            "note",
+            {"about": "seal", "file": f"seals/{written.name}", "lines": written.lines, "head": written.head,
+             "key": written.key},
+        )  # fmt: skip
+    if out is not None:
+        with disk_errors(out):
+            replace_file(out, content)
+    if as_json:
+        write_json(
+            {
+                "key": written.key,
+                "made": make,
+                "case": written.case,
+                "lines": written.lines,
+                "head": written.head,
+                "time": written.time,
+                "file": f"seals/{written.name}",
+            }
+        )
+    else:
+        typer.echo(
+            f"sealed {written.lines:,} lines, head {written.head[:16]}, with the key {written.key}: "
+            f"{case / 'seals' / written.name}"
+        )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return read_regular(path, SEAL_BYTES)
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror}", where=str(path)) from None

@@ -23,6 +23,7 @@ from casemate.investigate.rerun import Rerun, Row, TableComparison, identity, ru
 from casemate.investigate.rerun import rerun as run_again
 from casemate.investigate.run import Options
 
+TEXT_SHOWN = 160
 EXAMPLES = "Example: casemate rerun --case CASE --diff"
 
 
@@ -143,8 +144,9 @@ def _print_rows(table: TableComparison) -> None:
         if other is not None:
             told.add(identity(row))
             names = [name for name in {**row, **other} if row.get(name) != other.get(name)]
-            _print_row("-", {name: row.get(name) for name in names}, row)
-            _print_row("+", {name: other.get(name) for name in names}, other)
+            pairs = {name: _around(row.get(name), other.get(name)) for name in names}
+            _print_row("-", {name: pair[0] for name, pair in pairs.items()}, row)
+            _print_row("+", {name: pair[1] for name, pair in pairs.items()}, other)
         else:
             _print_row("-", row, row)
     for row in table.first_added:
@@ -157,3 +159,12 @@ def _print_row(sign: str, values: dict[str, Any], row: Row) -> None:
     place = f"{name}:{record}" if record else name
     text = orjson.dumps({key: value for key, value in values.items() if value is not None}, default=str).decode()
     console().print(f"  {sign} {visible(place)} {visible(text)}", soft_wrap=True)
+
+
+def _around(one: Any, other: Any) -> tuple[Any, Any]:
+    """Long texts cut down to where they begin to differ."""
+    if not isinstance(one, str) or not isinstance(other, str) or max(len(one), len(other)) <= TEXT_SHOWN:
+        return one, other
+    same = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    begin = max(0, same - TEXT_SHOWN // 2)
+    return tuple(f"{'...' * (begin > 0)}{text[begin : begin + TEXT_SHOWN]}" for text in (one, other))  # type: ignore[return-value]

@@ -198,6 +198,18 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
         "casemate doctor --json",
         _object(well=TRUTH, checks=_listed(_object(name=TEXT, well=TRUTH, seen=TEXT, needed=TRUTH))),
     ),
+    "custody_seal": (
+        "casemate custody seal --json",
+        _object(
+            key=TEXT,
+            made=TRUTH,
+            case=_or_null(SHA256),
+            lines=_or_null(COUNT),
+            head=_or_null(SHA256),
+            time=TIME,
+            file=NULL_TEXT,
+        ),
+    ),
     "rerun": (
         "casemate rerun --json",
         _object(

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from casemate.engine.files import inside, open_regular, read_regular
 from casemate.engine.state import Blob, LiveState
@@ -26,10 +28,13 @@ from casemate.engine.store import INTENT, MANIFEST_BYTES
 from casemate.errors import BadInput, CasemateError
 from casemate.evidence.blobs import FileSource, open_blob
 from casemate.evidence.custody import LINE_BYTES, CustodyLine, Damage, TornTail, read_log
+from casemate.evidence.seal import FOLDER as SEALS
+from casemate.evidence.seal import Seal, check_seals, kept_seals
 
 CUT_LINES = "whole lines cut from the end of custody.jsonl cannot be seen without a seal"
 UNCHECKED_FILES = frozenset({"case.toml", "lock", "report.html"})
 UNCHECKED_FOLDERS = frozenset({"staging", "derived"})
+SEAL_PATH = re.compile(r"seals/[0-9]{1,12}-[0-9a-f]{16}\.json")
 READ_BYTES = 4 * 1024 * 1024
 Progress = Callable[[int, int, str], None]
 """Called with bytes checked, bytes to check, and what is being checked."""
@@ -77,6 +82,7 @@ class _Log:
     last: bytes = b""  # hash of the last commit
     lines: int = 0
     head: str = ""
+    hashes: list[str] = field(default_factory=list)  # of each line, "" for a damaged one
     problems: list[Problem] = field(default_factory=list)
     torn: TornTail | None = None
 
@@ -99,8 +105,20 @@ class _Meter:
             self._progress(self.done, self.total, what)
 
 
-def verify(root: Path, progress: Progress | None = None) -> Verification:
+def verify(
+    root: Path,
+    progress: Progress | None = None,
+    *,
+    trusted: Sequence[Ed25519PublicKey] = (),
+    seals: Sequence[Seal] = (),
+) -> Verification:
     """Verify the case at `root`.  It may be read-only, and a writer may be at work.
+
+    Args:
+        root: the case folder.
+        progress: called from time to time.
+        trusted: public keys whose seals are believed; without any, seals only show that they fit.
+        seals: copies of seals kept elsewhere, besides those in the case.
 
     Raises:
         BadInput: there is no case.
@@ -110,16 +128,24 @@ def verify(root: Path, progress: Progress | None = None) -> Verification:
         raise BadInput("there is no case here", where=str(root), hint="name the folder of a case")
     for attempt in range(4):
         size = (root / "custody.jsonl").stat().st_size if (root / "custody.jsonl").exists() else 0
-        result = _verify(root, progress)
+        result = _verify(root, progress, trusted, seals)
         if result.holds or attempt == 3 or (root / "custody.jsonl").stat().st_size == size:
             return result
     raise AssertionError("unreachable")
 
 
-def _verify(root: Path, progress: Progress | None) -> Verification:
+def _verify(
+    root: Path, progress: Progress | None, trusted: Sequence[Ed25519PublicKey], seals: Sequence[Seal]
+) -> Verification:
+    kept = list(kept_seals(root))  # before the log, which may only grow meanwhile
     log = _read_log(root)
     intents = list(_intents(root))
-    report = _Report(list(log.problems), [CUT_LINES])
+    sealed = check_seals([*kept, *seals], log.hashes, trusted)
+    beyond = f" after line {sealed.sealed_lines}" if sealed.sealed_lines else ""
+    report = _Report(
+        [*log.problems, *(Problem(where, what) for where, what in sealed.problems)],
+        [CUT_LINES.replace("custody.jsonl", f"custody.jsonl{beyond}"), *sealed.notes],
+    )
     _check_torn(log, intents, report)
     _check_manifest(root, log, intents, report)
     _check_names(root, log, intents, report)
@@ -150,10 +176,12 @@ def _read_log(root: Path) -> _Log:
             log.torn = item
         elif isinstance(item, Damage):
             log.lines += 1
+            log.hashes.append("")
             log.problems.append(Problem(f"custody.jsonl line {item.line}, byte {item.offset}", item.what))
         else:
             log.lines += 1
             log.head = item.hash
+            log.hashes.append(item.hash)
             _fold(log, item)
     if not log.lines:
         log.problems.append(Problem("custody.jsonl", "holds no line"))
@@ -232,6 +260,8 @@ def _check_names(root: Path, log: _Log, intents: list[bytes], report: _Report) -
     folders = {"evidence", "tables", *(f"tables/{table}" for table in log.state.tables)}
     folders |= {path.rpartition("/")[0] for path in left}
     for relative, mode in found:
+        if (SEAL_PATH.fullmatch(relative) and stat.S_ISREG(mode)) or (relative == SEALS and stat.S_ISDIR(mode)):
+            continue  # held against the log by itself
         if relative in named or relative in ("custody.jsonl", "manifest"):
             continue  # their kind is checked where they are read
         if relative in UNCHECKED_FILES:

@@ -33,13 +33,15 @@ from casemate.evidence.intake import Found
 from casemate.evidence.known import REGISTRATIONS_TABLE
 from casemate.explore.rows import json_rows
 from casemate.intel.store import Pin, own_rules, resolve
+from casemate.investigate.phases import digest, phase_state
+from casemate.investigate.rules import PHASE, matcher_version
 from casemate.investigate.run import Options, RunReport, Stages, investigate, run_id
 
 UNCOMPARED = frozenset({REGISTRATIONS_TABLE})
 """Tables outside the comparison."""
 ROWS_SHOWN = 5
 """Rows told of each side of a table that differs."""
-TEXT_SHOWN = 400
+TEXT_SHOWN = 2_000
 """Longest text told of one value."""
 
 Row = dict[str, Any]
@@ -250,6 +252,8 @@ def _notes(case: Case, facts: dict[str, Any], undated: int) -> list[str]:
         notes.append(f"the last run was by Casemate {facts.get('casemate')}, this is {__version__}")
     elif facts.get("run") != run_id(case, str(facts.get("rule_set"))):
         notes.append("settings or evidence changed since the last run that came to its end")
+    if phase_state(case, PHASE).inputs != digest([matcher_version(), str(facts.get("rule_set"))]):
+        notes.append("the findings were made by another state of Casemate's code or libraries than this one")
     if undated:
         notes.append(
             f"the dates of {undated:,} files were not kept by an older version: "
