@@ -15,6 +15,9 @@ INTERRUPTED = 128 + signal.SIGINT
 """The code that typer makes of Ctrl-C."""
 
 
+CLOSED_PIPE = 141
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -67,9 +70,12 @@ def _interrupted() -> int:
 
 
 def _unread() -> int:
-    """Whoever read our output has seen enough; nothing may be flushed to the closed pipe at exit."""
+    """Whoever read our output has seen enough; nothing may be flushed to the closed pipe at exit.
+
+    The code is a shell's for a closed pipe: never 0, which would say "verified" of what was not read to its end.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return 0
+    return CLOSED_PIPE
 
 
 def _one_line(text: object) -> str:

@@ -10,6 +10,7 @@ import typer
 from casemate.case import Case
 from casemate.cli.options import CaseOption, JsonOption
 from casemate.cli.output import console, visible, write_json
+from casemate.errors import BadInput
 from casemate.evidence.records import around as neighbours
 from casemate.evidence.records import content_of, original, parse_address
 
@@ -26,6 +27,8 @@ def record(
     as_json: JsonOption = False,
 ) -> None:
     """Print the original of a record, with its file, position and hash."""
+    if raw and (around or as_json):
+        raise BadInput("--raw writes one record and nothing else", where="--raw", hint="leave out --around and --json")
     evidence, number = parse_address(address)
     with Case.open(case) as opened:
         found = original(opened.store, evidence, number)

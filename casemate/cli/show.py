@@ -141,7 +141,10 @@ def measures(case: CaseOption, as_json: JsonOption = False) -> None:
     if as_json:
         write_json_lines(rows)
         return
-    write_table(("measure", "version", "value", "definition"), [tuple(row.values()) for row in rows])
+    write_table(
+        ("measure", "version", "value", "definition"),
+        [tuple(_plainly(value) for value in row.values()) for row in rows],
+    )
 
 
 @app.command("rows", epilog="Example: casemate show rows attempts.by_outcome --label succeeded --case CASE")
@@ -196,6 +199,11 @@ def _print_below(out: Console, text: str) -> None:
         out.print(Padding(text, (0, 0, 0, 10)))
     else:
         out.print(f"          {text}", soft_wrap=True)
+
+
+def _plainly(value: Any) -> Any:
+    """Numbers per label as words."""
+    return ", ".join(f"{label} {count:,}" for label, count in value.items()) if isinstance(value, dict) else value
 
 
 def _minute(time: dt.datetime | None) -> str:

@@ -130,9 +130,19 @@ def sources(rows: pa.Table) -> tuple[SourceCoverage, ...]:
     return tuple(sorted(found, key=lambda source: (source.table, source.host or "")))
 
 
+FEWEST_RECORDS = 50
+"""A source with fewer records has no rhythm that a silence could break."""
+
+
 def largest_blind_spot(found: tuple[SourceCoverage, ...]) -> SourceCoverage | None:
-    """The source with the longest unusual silence, if there is one."""
-    silent = [source for source in found if source.silence_is_unusual]
-    return max(
-        silent, key=lambda source: (source.longest_silence_seconds, source.table, source.host or ""), default=None
-    )
+    """The source whose unusual silence hides the most: its length times the source's own rate outside it."""
+    silent = [source for source in found if source.silence_is_unusual and source.records >= FEWEST_RECORDS]
+    return max(silent, key=lambda source: (_unseen(source), source.table, source.host or ""), default=None)
+
+
+def _unseen(source: SourceCoverage) -> float:
+    """How many records the silence would have held at the source's own rate."""
+    if source.first is None or source.last is None:
+        return 0.0
+    talking = (source.last - source.first).total_seconds() - source.longest_silence_seconds
+    return source.longest_silence_seconds * source.records / max(talking, 1.0)

@@ -38,12 +38,23 @@ def case_summary(case: Case, *, shown: str | None = None, verified: bool | None 
         own_networks=run.get("own_networks"),
         rules=run.get("rules_ran"),
         unusable_rules=run.get("rules_not_run"),
-        notes=tuple(run.get("problems", ())),
+        notes=(*_reader_notes(engine), *run.get("problems", ())),
         suppressed=run.get("suppressed", 0),
     )
     tables = {name: engine.read(name) for name in DERIVED}
     native = {name: engine.read(name) for name in native_filled(stored)}
     return gather(tables, native, engine.collect, facts)
+
+
+def _reader_notes(engine: DuckDBEngine) -> tuple[str, ...]:
+    """One sentence on what readers had to assume or could not read; none where they had nothing to say."""
+    evidence = engine.read("evidence")
+    noted = engine.collect(evidence.filter(evidence.notes.length() > 0).select("notes")).to_pylist()
+    if not noted:
+        return ()
+    texts = sorted({note for row in noted for note in row["notes"]}, key=lambda note: ("year" not in note, note))
+    pieces = "1 piece of evidence carries" if len(noted) == 1 else f"{len(noted):,} pieces of evidence carry"
+    return (f"{pieces} a note (query evidence.notes), first: {texts[0]}",)
 
 
 def measures_listing(case: Case) -> list[dict[str, Any]]:

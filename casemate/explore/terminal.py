@@ -18,7 +18,7 @@ from rich.text import Text
 
 from casemate.detect.coverage import SourceCoverage, largest_blind_spot
 from casemate.explore.escape import visible
-from casemate.explore.summary import Ranked, SummaryInput, Timeline
+from casemate.explore.summary import Ranked, RunFacts, SummaryInput, Timeline
 from casemate.incident.attempts import definition
 from casemate.intel.tactics import RANKED_INTENTS
 from casemate.schema.attempts import INTENTS
@@ -85,7 +85,9 @@ def answer(given: SummaryInput) -> str:
     furthest = min(done, key=lambda row: RANKED_INTENTS.index(row.intent) if row.intent in RANKED_INTENTS else 99)
     first = min((row.started for row in done if row.started), default=None)
     when = f", the first on {_minute(first)}" if first else ""
-    return f"{opening}; {number:,} succeeded{when}; furthest: {_words(furthest.intent)}."
+    reached = sum(row.attempts for row in done if row.intent == furthest.intent)
+    far = f"furthest by the rules' tactics: {_words(furthest.intent)} ({reached:,})"
+    return f"{opening}; {number:,} succeeded{when}; {far}."
 
 
 def _nothing_found(given: SummaryInput) -> str:
@@ -110,7 +112,7 @@ def _read(given: SummaryInput) -> list[Text]:
     if given.facts.own_networks:
         lines.extend(_folded_label("own", given.facts.own_networks))
     for note in given.facts.notes[:2]:
-        lines.append(_labelled("note", note))
+        lines.extend(_folded_label("note", note))
     return lines
 
 
@@ -144,7 +146,14 @@ def _findings(given: SummaryInput) -> list[Text]:
         line.append(", " if position + 1 < len(parts) else "")
     if given.facts.suppressed:
         line.append(f"; {given.facts.suppressed:,} suppressed", style="dim")
-    return _folded(line)
+    return [*_folded(line), *_rules(given.facts)]
+
+
+def _rules(facts: RunFacts) -> list[Text]:
+    if facts.rules is None:
+        return []
+    idle = f", {facts.unusable_rules:,} had nothing to judge or cannot run" if facts.unusable_rules else ""
+    return [Text("rules     ", style="dim").append(f"{facts.rules:,} ran{idle} (show rules)", style="")]
 
 
 def _attempts(given: SummaryInput) -> list[Text]:
@@ -185,11 +194,11 @@ def _top(label: str, rows: Sequence[Ranked]) -> list[Text]:
     lines = [Text(f"{label}", style="dim")]
     for row in rows[:SHOWN_TOP]:
         line = Text("  ")
-        line.append(_pad(visible(row.value, 39), 40), style="bold" if row.succeeded else "")
-        line.append(f"signal {row.signal:>3}  {row.rules} {_plural('rule', row.rules)}, ")
+        line.append(_pad(visible(row.value, 34), 36), style="bold" if row.succeeded else "")
+        line.append(f"{row.signal:>4}  {row.rules} {_plural('rule', row.rules)}, ")
         line.append(f"{row.findings:,} {_plural('finding', row.findings)}")
         if row.succeeded:
-            line.append(f", {row.succeeded:,} ok", style="red")
+            line.append(f", {row.succeeded:,} succeeded", style="red")
         lines.append(line)
     return lines
 
