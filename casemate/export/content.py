@@ -139,7 +139,7 @@ class Content:
             for batch in findings_engine.batches(ordered):
                 for row in batch.to_pylist():
                     addresses, count = records.of(row["id"])
-                    yield _finding(row, addresses, count)
+                    yield finding_of(row, addresses, count)
         finally:
             findings_engine.close()
             records_engine.close()
@@ -225,7 +225,8 @@ class _RecordStream:
         return True
 
 
-def _finding(row: dict[str, Any], records: tuple[str, ...], count: int) -> ExportedFinding:
+def finding_of(row: dict[str, Any], records: tuple[str, ...], count: int) -> ExportedFinding:
+    """A row of the ``findings`` table as it leaves the case, with its first records and their number."""
     return ExportedFinding(
         id=row["id"],
         time=_utc(row["time"]),
