@@ -28,6 +28,7 @@ __all__ = [
     "ContinuedSource",
     "FileSource",
     "FinishedBlob",
+    "First",
     "content_hash",
     "kept",
     "left_in_place",
@@ -131,7 +132,7 @@ class FileSource:
 class _Bounded(io.RawIOBase):
     """The first `size` bytes of a file."""
 
-    def __init__(self, file: io.FileIO, size: int) -> None:
+    def __init__(self, file: io.FileIO | BinaryIO, size: int) -> None:
         self._file, self._size = file, size
 
     def readable(self) -> bool:
@@ -152,7 +153,7 @@ class _Bounded(io.RawIOBase):
         left = self._size - self._file.tell()
         if left <= 0:
             return 0
-        return self._file.readinto(memoryview(buffer)[:left]) or 0
+        return self._file.readinto(memoryview(buffer)[:left]) or 0  # type: ignore[union-attr]
 
     def close(self) -> None:
         self._file.close()
@@ -173,6 +174,19 @@ class ContinuedSource:
     def open(self) -> BinaryIO:
         """A new stream over all pieces; one piece is open at a time."""
         return cast(BinaryIO, io.BufferedReader(_Joined(self.pieces), 64 * 1024))
+
+
+@dataclass(frozen=True)
+class First:
+    """The first `size` bytes of other content."""
+
+    whole: Source
+    size: int
+
+    def open(self) -> BinaryIO:
+        """A new stream that ends there."""
+        stream = self.whole.open()
+        return cast(BinaryIO, io.BufferedReader(_Bounded(stream, self.size), 64 * 1024))
 
 
 class _Joined(io.RawIOBase):

@@ -1,6 +1,7 @@
 """Logs that grew: how new content continues older evidence, and how nothing of it counts twice.
 
-New content at the place of older evidence that begins with all of its bytes continues it.  Only
+New content at the place of older evidence that begins with all of its bytes continues it, and so it does
+at any other place (a rotated log) if the reader of its format can go on in the middle.  Only
 the appended bytes are stored.  A reader that can (``ReaderSpec.continues``) reads from the first
 new line on, and the records of the prefix keep their addresses.  Two things would count twice and
 are taken out of the older evidence in the same commit that brings the new one in:
@@ -32,6 +33,7 @@ from casemate.evidence.readers.base import Source
 from casemate.schema.case_tables import EVIDENCE
 
 HASH_BYTES = 4 * 1024 * 1024
+UNFINISHED = "its last line was unfinished"
 UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 ADDRESSED = {"evidence", "record", "offset", "length"}
 """Columns of every table whose rows are records of evidence (findings are not among them)."""
@@ -64,18 +66,23 @@ class Superseded:
     by: str
 
 
-def hash_with_beginning(source: Source, first: int) -> Hashed:
-    """Hash the whole content and its first `first` bytes in one pass."""
+def hash_with_beginnings(source: Source, firsts: Sequence[int], *, whole: bool = True) -> list[Hashed]:
+    """Hash the content and its first ``firsts[0]``, ``firsts[1]``, ... bytes (ascending) in one pass.
+
+    With `whole` false reading ends at the last of them, and ``whole`` is the hash up to there.
+    """
     digest = hashlib.sha256()
+    states: list[Any] = []
     with source.open() as stream:
-        left = first
-        while left and (data := stream.read(min(HASH_BYTES, left))):
+        done = 0
+        for first in firsts:
+            while done < first and (data := stream.read(min(HASH_BYTES, first - done))):
+                digest.update(data)
+                done += len(data)
+            states.append(digest.copy())
+        while whole and (data := stream.read(HASH_BYTES)):
             digest.update(data)
-            left -= len(data)
-        at_first = digest.copy()
-        while data := stream.read(HASH_BYTES):
-            digest.update(data)
-    return Hashed(at_first.hexdigest(), digest.hexdigest(), at_first)
+    return [Hashed(state.hexdigest(), digest.hexdigest(), state) for state in states]
 
 
 def line_start(older: Source, line_bytes: int) -> LineStart:
@@ -172,10 +179,11 @@ def _correct_rows(
             row["kept"] -= kept
             row["rejected"] -= rejected
             row["records"] -= kept + rejected
-            if not kept + rejected and row["structure"]:
+            again = any(UNFINISHED in note for note in row["notes"] or ())  # another content continues it too
+            if not kept + rejected and row["structure"] and not again:
                 row["structure"] -= 1  # the unfinished line held no record
             whole = item.record <= 1
-            said = "all its records" if whole else "its last line was unfinished; that record"
+            said = "all its records" if whole else f"{UNFINISHED}; that record"
             verb = "are" if whole else "is"
             row["notes"] = sorted({*(row["notes"] or ()), f"{said} {verb} counted in {item.by}, which continues it"})
         stage.write("evidence", EVIDENCE, [pa.RecordBatch.from_pylist(rows, schema=EVIDENCE)])

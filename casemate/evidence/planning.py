@@ -32,7 +32,7 @@ from casemate.evidence.blobs import (
     kept,
     source_of,
 )
-from casemate.evidence.continuing import Superseded, line_start
+from casemate.evidence.continuing import LineStart, Superseded, line_start
 from casemate.evidence.identify import HEAD_BYTES, Identified, identify
 from casemate.evidence.intake import Found, Problem
 from casemate.evidence.known import Known, KnownEvidence
@@ -266,10 +266,9 @@ class Planner:
         whole: dict[str, Any],
     ) -> Iterator[IngestTask]:
         """Read only what follows `older`, whose bytes this run is still bringing in (or lost): all of them are kept."""
-        assert seen.reader is not None
-        start = line_start(First(source, older.size), self._limits.line_bytes)
-        notes = [f"continues {older.sha256}", *([seen.note] if seen.note is not None else [])]
-        if start.unfinished and older.waits_in is self._next:
+        before = First(source, older.size)
+        start, superseded, notes = self._start(seen, older.sha256, older.known, before, sha256)
+        if superseded and older.waits_in is self._next:
             # the half of a line is taken out of evidence that is in already
             aside = None
             if whole:
@@ -283,15 +282,14 @@ class Planner:
                     aside.replace(file)
                 whole = {**whole, "blob_file": str(file)}
                 source = BlobSource(file, source.size)
-        if start.unfinished:
-            self._current().superseded.append(Superseded(older.hashed(), start.record, sha256))
+        self._current().superseded.extend(superseded)
         self._known.add(sha256, source.size)
         item = self._item(
             place,
             source,
             seen,
             sha256,
-            **{**whole, "notes": tuple(notes)},
+            **{**whole, "notes": notes},
             continues=older.sha256,
             start_offset=start.offset,
             start_record=start.record,
@@ -312,33 +310,36 @@ class Planner:
                 writer.write(data)
             finished = writer.finish()
         self._known.add(finished.sha256, older.bytes + finished.bytes)
-        start, notes = None, [f"continues {older.sha256}"]
-        if seen.reader is not None and seen.reader.continues and seen.format == older.format:
-            start = line_start(before, self._limits.line_bytes)
-            if start.unfinished:
-                superseded = [Superseded(older.sha256, start.record, finished.sha256)]
-            else:
-                superseded = []
-        else:
-            superseded = [Superseded(item, 1, finished.sha256) for item in self._chain(older)]
-            notes.append("read again from its beginning; the records of what it continues are counted here")
+        start, superseded, notes = self._start(seen, older.sha256, older, before, finished.sha256)
         self._current().superseded.extend(superseded)
-        if seen.note is not None:
-            notes.append(seen.note)
         item = self._item(
             place,
             ContinuedSource((before, BlobSource(file, finished.bytes))),
             seen,
             finished.sha256,
-            notes=tuple(notes),
+            notes=notes,
             in_place=False,
             blob=kept(finished, continues=blobs[older.sha256]),
             blob_file=str(file),
             continues=older.sha256,
-            start_offset=start.offset if start else 0,
-            start_record=start.record if start else 1,
+            start_offset=start.offset,
+            start_record=start.record,
         )
         yield from self._new(item, head, finished.bytes)
+
+    def _start(
+        self, seen: Identified, older: str | None, known: KnownEvidence | None, before: Source, by: str
+    ) -> tuple[LineStart, list[Superseded], tuple[str, ...]]:
+        """Where reading goes on behind `older` whose content is `before`, what counts in `by` instead, and notes."""
+        assert older is not None
+        notes = [f"continues {older}", *([seen.note] if seen.note is not None else [])]
+        reader = seen.reader
+        if reader is not None and reader.continues and (known is None or known.format == seen.format):
+            start = line_start(before, self._limits.line_bytes)
+            return start, [Superseded(older, start.record, by)] if start.unfinished else [], tuple(notes)
+        chain = self._chain(known) if known is not None else [older]
+        notes.append("read again from its beginning; the records of what it continues are counted here")
+        return LineStart(0, 1, False), [Superseded(item, 1, by) for item in chain], tuple(notes)
 
     def _chain(self, older: KnownEvidence) -> list[str]:
         """Older evidence with records and all it continues."""
