@@ -9,8 +9,10 @@ for the slow ones.  Thresholds are those defenders already act on: fail2ban bans
   each, that mostly stay failures; people behind one shared address mostly succeed.
 * **success after guessing**: a logon that got in, after guessing of the same source on the same
   service, by an account that was guessed (or by an unnamed one, where the log names none).
-* **repeated failure of one account**: failures of one account that had logged on from the same
-  source before, or steady ones from inside: an expired or wrongly stored password.
+* **success after guessing of other accounts**: the same from outside by an account that was not guessed, soon
+  after; of low confidence, since people may share an address.
+* **repeated failure of one account**: steady failures, no faster than a clock would make them, of one account that
+  had logged on from the same source before, or from inside: an expired or wrongly stored password.
 * **failed logons from outside** and **visit to a login service**: outside addresses that try less
   often than that; only where the source never got in, so that an admin who mistypes is not named.
 """
@@ -51,7 +53,10 @@ class GuessingSettings:
     accounts: int = 5
     """Failing accounts of one source and service for spraying."""
     steady_per_hour: int = 60
-    """Failures of one account from inside at most this often are a stored password, not guessing."""
+    """Failures of one account at most this often are a stored password, not guessing."""
+    soon_seconds: int = 3600
+    """How long after a failure its account getting in shows that it belongs there, and after guessing another
+    account getting in is told of."""
     logons: LogonSettings = field(default_factory=LogonSettings)
 
 
@@ -59,7 +64,7 @@ def _rule(
     name: str, title: str, severity: str, technique: str, means: str, vector: str = "credential"
 ) -> BehaviourRule:
     tactic = "reconnaissance" if vector == "network" else "credential-access"
-    tactics = ("credential-access", "initial-access") if name == "success_after_guessing" else (tactic,)
+    tactics = ("credential-access", "initial-access") if name.startswith("success_after_guessing") else (tactic,)
     return BehaviourRule(name, title, severity, vector, tuple(technique.split()), tactics, means)
 
 
@@ -70,6 +75,14 @@ RULES: tuple[BehaviourRule, ...] = (
         "high",
         "T1078 T1110",
         "a source that had guessed passwords got in on the same service",
+    ),
+    _rule(
+        "success_after_guessing_others",
+        "Logon succeeded after password guessing of other accounts",
+        "medium",
+        "T1078 T1110",
+        "an outside source that had guessed passwords soon got in on the same service, with an account that it had "
+        "not been seen to guess: it may be another user of the address",
     ),
     _rule(
         "password_spraying",
@@ -147,15 +160,19 @@ def guessing(
         key=key(failed.rule, failed.source_kind, failed.source, failed.target, failed.service, failed.episode)
     )
     won = table.filter(table.won)
-    won = bursts(won, ["source_kind", "source", "target", "service"], wanted.burst_gap_seconds, "won_burst")
-    won = won.mutate(rule=ibis.literal("success_after_guessing"), episode=won.won_burst)
-    won = won.mutate(key=key("won", won.source_kind, won.source, won.target, won.service, won.episode))
+    won = bursts(won, [*_SCOPE, "other_account"], wanted.burst_gap_seconds, "won_burst")
+    won = won.mutate(
+        rule=ibis.ifelse(won.other_account == 1, "success_after_guessing_others", "success_after_guessing"),
+        episode=won.won_burst,
+    )
+    won = won.mutate(key=key(won.rule, won.source_kind, won.source, won.target, won.service, won.episode))
     columns = [*_GROUP, "evidence", "record", "time", "result", "tries", "user", "inside"]
     every = failed.select(columns).union(won.select(columns))
     return Statements(every, _findings)
 
 
 _GUESSES = ["password_spraying", "password_spraying_outside", "password_guessing", "password_guessing_outside"]
+_SUCCESSES = ["success_after_guessing", "success_after_guessing_others"]
 _SCOPE = ["source_kind", "source", "target", "service"]
 _GROUP = ["key", "rule", "source_kind", "source", "target_kind", "target", "service", "episode"]
 
@@ -170,26 +187,25 @@ def _judged(table: ibis.Table, settings: GuessingSettings) -> ibis.Table:
     )
     table = bursts(table, [*_SCOPE, "lost"], settings.burst_gap_seconds, "burst")
     scope, burst, account = over(_SCOPE), over([*_SCOPE, "lost", "burst"]), over([*_SCOPE, "account"])
-    order = [table.time, table.evidence, table.record]
-    account_before = ibis.window(group_by=[*_SCOPE, "account"], order_by=order, preceding=(None, 1))
+    tried = over([*_SCOPE, "lost"])
     named_failure = (table.result == "failure") & (table.account != "")
     table = table.mutate(
         burst_failures=table.failures.sum().over(burst),
         burst_tries=table.lost.sum().over(burst),
+        burst_span=table.time.max().over(burst).delta(table.time.min().over(burst), unit="microsecond"),
         all_failures=table.failures.sum().over(scope),
         ever_in=table.got_in.max().over(scope),
-        account_in=table.got_in.max().over(account),
         account_failed=named_failure.cast("int64").max().over(account),
-        account_in_before=table.got_in.max().over(account_before).fill_null(0),
+        account_wrong=(named_failure & ~table.belongs).cast("int64").max().over(account),
         account_first=first_of(table, [*_SCOPE, "account"]) * (table.account != "").cast("int64"),
-        span=table.time.max().over(scope).delta(table.time.min().over(scope), unit="microsecond"),
+        span=table.time.max().over(tried).delta(table.time.min().over(tried), unit="microsecond"),
     )
     failing_first = table.account_first * table.account_failed
+    threshold = ibis.ifelse(table.inside, settings.failures_inside, settings.failures)
     table = table.mutate(
         accounts=failing_first.sum().over(scope),
-        lost_accounts=(failing_first * (1 - table.account_in)).sum().over(scope),
-        fast=(table.burst_failures >= ibis.ifelse(table.inside, settings.failures_inside, settings.failures))
-        | (~table.inside & (table.burst_tries >= settings.undecided)),
+        lost_accounts=(failing_first * table.account_wrong).sum().over(scope),
+        fast=(table.burst_failures >= threshold) | (~table.inside & (table.burst_tries >= settings.undecided)),
     )
     # Slow guessing is judged on what no fast burst explains, or it would bridge bursts days apart.
     rest = over([*_SCOPE, "fast"])
@@ -201,11 +217,14 @@ def _judged(table: ibis.Table, settings: GuessingSettings) -> ibis.Table:
         sprayed=(table.lost_accounts >= settings.accounts) & (table.lost_accounts * 2 > table.accounts)
     )
     guessed = ((table.fast | table.slow) & (table.lost == 1)).cast("int64").max().over(scope) == 1
+    # A stored password is tried by a clock: no burst of it is faster, whatever else the log holds.
+    pace = 3_600_000_000 // settings.steady_per_hour
+    calm = table.burst_failures < threshold + table.burst_span // pace
     hours = table.span // 3_600_000_000 + 1
     steady = (table.all_failures <= hours * settings.steady_per_hour) & (table.span >= 1_800_000_000)
     # Of one account that is known to belong there: what failed later had been right before.
-    returning = (table.result == "failure") & (table.account != "") & (table.account_in_before == 1)
-    stored = (table.accounts == 1) & (returning | (table.inside & steady))
+    returning = (table.result == "failure") & (table.account != "") & (table.successes_before > 0)
+    stored = (table.accounts == 1) & calm & (returning | (table.inside & steady))
     outside = ~table.inside
     table = table.mutate(
         rule=ibis.cases(
@@ -223,34 +242,77 @@ def _judged(table: ibis.Table, settings: GuessingSettings) -> ibis.Table:
         ),
         episode=ibis.ifelse(table.slow, ibis.literal(SLOW, type="int64"), table.burst),
     )
-    return _won(table)
+    return _won(table, settings)
 
 
 def _mistakes_excused(table: ibis.Table, settings: GuessingSettings) -> ibis.Table:
-    """Adds ``account`` and ``excused``: failures of a named account that gets in from there, and rarely fails."""
+    """Adds ``account``, ``successes_before``, ``belongs`` and ``excused``.
+
+    * ``belongs``: the account got in from there before this record, or soon after it;
+    * ``excused``: a failure of an account that rarely fails, in a burst too short for guessing, and that got in
+      before or in the same burst.  What came later excuses nothing: whoever guessed right gets in at will.
+    """
     table = table.mutate(account=table.user.fill_null(""))
-    account = over([*_SCOPE, "account"])
+    by = [*_SCOPE, "account"]
+    table = bursts(table, by, settings.burst_gap_seconds, "account_burst")
+    order = [table.time, table.record, table.evidence]
+    until = ibis.window(group_by=by, order_by=order, preceding=None, following=0)
+    onward = ibis.window(group_by=by, order_by=order, preceding=0, following=None)
+    failures = ibis.ifelse(table.result == "failure", table.tries, 0)
+    success = table.result == "success"
+    in_time = ibis.ifelse(table.result.isin(["success", "likely_success"]), table.time, ibis.null(table.time.type()))
     table = table.mutate(
-        account_failures=ibis.ifelse(table.result == "failure", table.tries, 0).sum().over(account),
-        account_successes=(table.result == "success").cast("int64").sum().over(account),
+        account_failures=failures,
+        failures_until=failures.sum().over(until),
+        successes_until=success.cast("int64").sum().over(until),
+        successes_before=in_time.notnull().cast("int64").sum().over(until) - in_time.notnull().cast("int64"),
+        next_in=in_time.min().over(onward),
     )
-    rarely = (table.account_failures <= settings.mistakes) | (table.account_failures <= table.account_successes)
-    return table.mutate(excused=(table.account != "") & (table.account_successes > 0) & rarely)
+    burst = over([*by, "account_burst"])
+    table = table.mutate(
+        failures_then=table.failures_until.max().over(burst),
+        successes_then=table.successes_until.max().over(burst),
+        in_a_row=table.account_failures.sum().over(burst),
+    )
+    soon = (table.next_in.delta(table.time, unit="microsecond") <= settings.soon_seconds * 1_000_000).fill_null(False)
+    rarely = (table.failures_then <= settings.mistakes) | (table.failures_then <= table.successes_then)
+    few = table.in_a_row < ibis.ifelse(table.inside, settings.failures_inside, settings.failures)
+    return table.mutate(
+        belongs=(table.successes_before > 0) | soon,
+        excused=(table.account != "") & (table.successes_then > 0) & rarely & few,
+    )
 
 
-def _won(table: ibis.Table) -> ibis.Table:
-    """Adds ``won``: this record got in, and guessing of the same source and service came before."""
-    order = [table.time, table.evidence, table.record]
+def _won(table: ibis.Table, settings: GuessingSettings) -> ibis.Table:
+    """Adds ``won`` (this record got in after guessing of the same source and service) and ``other_account``."""
+    order = [table.time, table.record, table.evidence]
     before = ibis.window(group_by=_SCOPE, order_by=order, preceding=(None, 1))
+    account_before = ibis.window(group_by=[*_SCOPE, "account"], order_by=order, preceding=(None, 1))
     guess = table.rule.isin(_GUESSES).fill_null(False)
     weight = ibis.ifelse(guess, ibis.greatest(table.failures, table.lost), 0)
-    tried = table.mutate(guessed_before=weight.sum().over(before).fill_null(0))
+    failed = (table.result == "failure").cast("int64")
+    tried = table.mutate(
+        guessed_before=weight.sum().over(before).fill_null(0),
+        guessed_account=weight.sum().over(account_before).fill_null(0),
+        account_failed_before=failed.max().over(account_before).fill_null(0),
+        last_guess=ibis.ifelse(guess, table.time, ibis.null(table.time.type())).max().over(before),
+    )
+    # What had been guessed of an account when it last got in: a second success needs new guesses.
+    told = ibis.ifelse(tried.got_in == 1, tried.guessed_account, 0).max().over(account_before).fill_null(0)
+    tried = tried.mutate(guessed_since=tried.guessed_account - told)
+    enough = ibis.ifelse(tried.result == "likely_success", 10, 5)
+    fresh = (tried.successes_before == 0) & (tried.guessed_before >= enough)
+    again = (tried.successes_before > 0) & (tried.guessed_since >= enough)
     # An unnamed success follows unnamed guesses; a named one must have been among the guessed accounts,
     # unless many accounts were tried once each: spraying hits at the first try.
-    named = (tried.account == "") | (tried.account_failed == 1) | tried.sprayed
-    enough = tried.guessed_before >= ibis.ifelse(tried.result == "likely_success", 10, 5)
-    fresh = tried.account_in_before == 0
-    return tried.mutate(won=(tried.got_in == 1) & enough & named & (fresh | (tried.account == "")))
+    unnamed = (tried.account == "") & (tried.guessed_before >= enough)
+    named = (tried.account != "") & ((fresh & ((tried.account_failed_before == 1) | tried.sprayed)) | again)
+    since_guess = tried.time.delta(tried.last_guess, unit="microsecond")
+    soon = (since_guess <= settings.soon_seconds * 1_000_000).fill_null(False)
+    other = (tried.account != "") & fresh & ~named & soon & ~tried.inside
+    return tried.mutate(
+        won=(tried.got_in == 1) & (unnamed | named | other), other_account=(other & (tried.got_in == 1)).cast("int64")
+    )
 
 
 def _findings(table: ibis.Table) -> ibis.Table:
@@ -270,13 +332,13 @@ def _findings(table: ibis.Table) -> ibis.Table:
         accounts=table.user.nunique(),
         account=table.user.min(),
     )
-    won = grouped.rule == "success_after_guessing"
+    won = grouped.rule.isin(_SUCCESSES)
     # Whoever got in does not go on guessing, and no session was long enough for a login that was used:
     # many undecided tries are called failed, with low confidence; a single visit stays unknown.
     guessed = grouped.rule.isin(_GUESSES)
     outcome = ibis.cases((won, "succeeded"), ((grouped.failures > 0) | guessed, "failed"), else_="unknown")
     confidence = ibis.cases(
-        (won & (grouped.successes == 0), "low"),
+        ((grouped.rule == "success_after_guessing_others") | (won & (grouped.successes == 0)), "low"),
         (won, "high"),
         (grouped.failures == 0, "low"),
         (grouped.failures * 2 < grouped.tries, "medium"),

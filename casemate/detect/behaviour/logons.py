@@ -60,6 +60,8 @@ class LogonSettings:
 
 def logons(authentication: ibis.Table, network: ibis.Table, own: Sequence[str], settings: LogonSettings) -> ibis.Table:
     """Rows from ``authentication``, with SSH sessions judged by their connection in ``network_activity``."""
+    # The end of a session (Windows 4634, 4647, 4779) is no logon, though it succeeded.
+    authentication = authentication.filter((authentication.activity_name != "Logoff").fill_null(True))
     sizes = network.filter(network.connection_info_uid.notnull() & (network.connection_info_protocol_name == "tcp"))
     sizes = sizes.group_by("connection_info_uid").agg(
         milliseconds=sizes.duration.max(), heard=sizes.traffic_bytes_in.max(), said=sizes.traffic_bytes_out.max()

@@ -93,13 +93,17 @@ def key(*parts: ir.Value | str) -> ir.StringValue:
 
 
 def bursts(table: ibis.Table, group: Sequence[str], gap_seconds: int, name: str) -> ibis.Table:
-    """Number the runs of a group's rows whose times are at most `gap_seconds` apart, in column `name`."""
-    window = ibis.window(group_by=list(group), order_by=[table.time, table.evidence, table.record])
+    """Number the runs of a group's rows whose times are at most `gap_seconds` apart, in column `name`.
+
+    Rows of one time are in the order of their record numbers, not of their evidence: a log that grew has the lines
+    of one time in two pieces of evidence, whose hashes order nothing.
+    """
+    window = ibis.window(group_by=list(group), order_by=[table.time, table.record, table.evidence])
     lagged = table.mutate(before=table.time.lag().over(window))
     gap = lagged.time.delta(lagged.before, unit="microsecond")
     marked = lagged.mutate(begins=(gap > gap_seconds * 1_000_000).fill_null(False).cast("int64"))
     until = ibis.window(
-        group_by=list(group), order_by=[marked.time, marked.evidence, marked.record], preceding=None, following=0
+        group_by=list(group), order_by=[marked.time, marked.record, marked.evidence], preceding=None, following=0
     )
     return marked.mutate(**{name: marked.begins.sum().over(until)}).drop("before", "begins")
 
@@ -111,5 +115,5 @@ def over(group: Sequence[str]):
 
 def first_of(table: ibis.Table, group: Sequence[str]) -> ir.IntegerValue:
     """1 on the first row of each group, else 0: summing it counts distinct groups."""
-    window = ibis.window(group_by=list(group), order_by=[table.time, table.evidence, table.record])
+    window = ibis.window(group_by=list(group), order_by=[table.time, table.record, table.evidence])
     return (ibis.row_number().over(window) == 0).cast("int64")

@@ -292,6 +292,83 @@ def test_a_service_with_an_expired_password_is_not_guessing(connection):
     assert set(rules(found)) == {"repeated_failure"}
 
 
+WINDOWS = {
+    "dst_endpoint_ip": None,
+    "dst_endpoint_port": None,
+    "dst_endpoint_hostname": "dc1",
+    "device_hostname": "dc1",
+    "service_name": "windows_logon",
+    "metadata_product_name": "windows",
+}
+ZEEK = {"user_name": None, "metadata_product_name": "zeek"}
+
+
+@pytest.mark.parametrize(
+    ("failures", "successes", "log"),
+    [(40, 60, {}), (300, 301, WINDOWS), (40, 60, ZEEK), (8, 400, {})],
+)
+@pytest.mark.parametrize("source", [OUTSIDE, "10.0.7.7"])
+def test_many_logons_after_the_break_in_do_not_hide_it(connection, failures, successes, log, source):
+    failures = failures if source == OUTSIDE else failures + 2
+    tries = [logon(i * 2, "Failure", source, **log) for i in range(failures)]
+    later = [logon(failures * 2 + 20 + i * 10, "Success", source, **log) for i in range(successes)]
+    rows = run(connection, logons=[*tries, *later])
+    guessed = "password_guessing_outside" if source == OUTSIDE else "password_guessing"
+    assert {row["rule"] for row in rows} == {guessed, "success_after_guessing"}
+    guess, won = (next(row for row in rows if row["rule"] == rule) for rule in (guessed, "success_after_guessing"))
+    assert (len(guess["records"]), won["time"], won["outcome"]) == (failures, at(failures * 2 + 20), "succeeded")
+
+
+def test_slow_guessing_and_many_logons_later_is_still_guessing(connection):
+    tries = [logon(i * 3_600, "Failure") for i in range(60)]
+    later = [logon(300_000 + i * 3_600, "Success") for i in range(100)]
+    assert set(rules(run(connection, logons=[*tries, *later]))) == {
+        "password_guessing_outside",
+        "success_after_guessing",
+    }
+
+
+def test_sprayed_accounts_that_are_all_used_later_were_sprayed(connection):
+    tries = [logon(i * 60, "Failure", "10.0.7.7", f"user{i}") for i in range(12)]
+    later = [logon(90_000 + i * 60, "Success", "10.0.7.7", f"user{i}") for i in range(12)]
+    assert "password_spraying" in rules(run(connection, logons=[*tries, *later]))
+
+
+def test_an_account_that_was_right_before_and_is_guessed_fast_is_guessed(connection):
+    tries = [logon(10 + i * 2, "Failure") for i in range(400)]
+    rows = run(connection, logons=[logon(0, "Success"), *tries, logon(900, "Success")])
+    assert rules(rows) == ["password_guessing_outside", "success_after_guessing"]
+    assert (len(rows[0]["records"]), rows[1]["time"]) == (400, at(900))
+
+
+def test_many_quick_failures_of_an_inside_account_stay_guessing_when_the_log_is_long(connection):
+    tries = [logon(i, "Failure", "10.0.7.7") for i in range(300)]
+    assert "password_guessing" in rules(run(connection, logons=[*tries, logon(90_000, "Failure", "10.0.7.7")]))
+
+
+def test_another_account_than_the_guessed_one_gets_in_soon(connection):
+    tries = [logon(i * 2, "Failure") for i in range(40)]
+    rows = run(connection, logons=[*tries, logon(100, "Success", user="deploy")])
+    won = next(row for row in rows if row["rule"] == "success_after_guessing_others")
+    assert (won["severity"], won["confidence"], won["outcome"]) == ("medium", "low", "succeeded")
+    assert "had not been seen to guess" in json.loads(won["why"])["means"]
+    late = run(connection, logons=[*tries, logon(40_000, "Success", user="deploy")])
+    inside = run(
+        connection,
+        logons=[{**row, "src_endpoint_ip": "10.0.7.7"} for row in tries]
+        + [logon(100, "Success", "10.0.7.7", "deploy")],
+    )
+    known = run(connection, logons=[logon(-60, "Success", user="deploy"), *tries, logon(100, "Success", user="deploy")])
+    for found in (late, inside, known):
+        assert not [rule for rule in rules(found) if rule.startswith("success")]
+
+
+def test_the_end_of_a_session_is_no_logon(connection):
+    tries = [logon(i, "Failure") for i in range(20)]
+    rows = run(connection, logons=[*tries, logon(30, "Success", activity_name="Logoff")])
+    assert rules(rows) == ["password_guessing_outside"]
+
+
 # Web
 
 
