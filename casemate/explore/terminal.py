@@ -34,9 +34,18 @@ SEVERITY_STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "l
 
 def summary_lines(given: SummaryInput) -> list[Text]:
     """The summary as lines of at most :data:`WIDTH` cells, at most :data:`MOST_LINES` of them."""
-    lines = [
+    for notes in (2, 1, 0):  # what is said in passing gives way, what to do next does not
+        lines = _lines(given, notes)
+        if len(lines) <= MOST_LINES:
+            break
+    # a command that was cut could not be copied
+    return [line if _is_command(line) else _cut(line) for line in lines][:MOST_LINES]
+
+
+def _lines(given: SummaryInput, notes: int) -> list[Text]:
+    return [
         *_wrapped(answer(given), "bold", 3),
-        *_read(given),
+        *_read(given, notes),
         *_findings(given),
         *_attempts(given),
         *_top("sources by signal", given.top_sources),
@@ -45,8 +54,6 @@ def summary_lines(given: SummaryInput) -> list[Text]:
         *_first(given),
         _run(given),
     ]
-    # a command that was cut could not be copied
-    return [line if _is_command(line) else _cut(line) for line in lines][:MOST_LINES]
 
 
 def _is_command(line: Text) -> bool:
@@ -99,7 +106,7 @@ def _nothing_found(given: SummaryInput) -> str:
     )
 
 
-def _read(given: SummaryInput) -> list[Text]:
+def _read(given: SummaryInput, notes: int) -> list[Text]:
     number = given.number
     rejected = number("evidence.rejected")
     line = Text("read      ", style="dim")
@@ -111,7 +118,7 @@ def _read(given: SummaryInput) -> list[Text]:
     lines = [line, *_folded_label("blind spot", blind_spot(given.coverage))]
     if given.facts.own_networks:
         lines.extend(_folded_label("own", given.facts.own_networks))
-    for note in given.facts.notes[:2]:
+    for note in given.facts.notes[:notes]:
         lines.extend(_folded_label("note", note))
     return lines
 

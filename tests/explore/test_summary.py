@@ -269,7 +269,7 @@ def test_the_order_never_changes():
 def test_the_answer_says_what_since_when_and_how_far(case):
     said = answer(gathered(case))
     assert "3 attempts from 2 known sources since 2024-04-19" in said
-    assert "1 succeeded, the first on 2024-04-19 05:00Z; furthest: infiltration" in said
+    assert "1 succeeded, the first on 2024-04-19 05:00Z; furthest by the rules' tactics: infiltration (1)" in said
 
 
 def test_the_commands_shown_quote_the_case(case):
