@@ -198,6 +198,10 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
         "casemate doctor --json",
         _object(well=TRUTH, checks=_listed(_object(name=TEXT, well=TRUTH, seen=TEXT, needed=TRUTH))),
     ),
+    "case_pack": (
+        "casemate case pack|unpack --json",
+        _object(place=TEXT, files=COUNT, bytes=COUNT, archive_bytes=_or_null(COUNT), head=SHA256, notes=_listed(TEXT)),
+    ),
     "custody_seal": (
         "casemate custody seal --json",
         _object(
