@@ -3,10 +3,14 @@
 One try to log in is one row of ``authentication``, though logs write of it several times:
 
 * sshd: ``failed_*`` and ``accepted_*`` count (not ``none``, which every client sends first); ``invalid_user`` counts
-  where the same sshd process wrote no ``failed_*`` (keys only, so no password was asked); pam's words
+  where the same session wrote no ``failed_*`` (keys only, so no password was asked); pam's words
   count only in the old form ``sshd(pam_unix)[1]:``, which stands in files without sshd's own,
 * audit: ``USER_AUTH`` that failed and ``USER_LOGIN`` that succeeded count; a ``USER_LOGIN`` that failed where the
-  same process wrote no ``USER_AUTH`` that failed.
+  same session wrote no ``USER_AUTH`` that failed.
+
+A session is known by its host, process, source address and user (where both records name one), and by time: process
+numbers come again, so its records are at most :data:`SESSION_SECONDS` apart.  Its records may stand in two
+pieces of evidence, of a log that was rotated or that grew.
 
 ``message repeated N times`` is one row with ``unmapped_attempts`` = N.
 """
@@ -33,6 +37,9 @@ PROGRAM_EVENTS: dict[str, tuple[str, str]] = {  # event of other programs -> sta
     "pam_authentication_failure": ("Failure", "Logon"),
 }
 PAM_REPEATS = ("su", "sudo", "sshd")  # programs that write of a failure themselves
+SESSION_SECONDS = 600
+"""Longer than a client may take to log on: sshd's ``LoginGraceTime`` is 120 s by default."""
+UNNAMED = ("", "?", "-", "(unknown)", "(unknown user)", "(invalid user)", "(unset)")
 _NO_TRY = ("failed_none", "failed_unknown")
 
 
@@ -53,21 +60,49 @@ def _ssh_tries(table: ibis.Table, host: str, process: str, module: ir.BooleanVal
             counted.ssh_event.startswith("accepted_") | (counted.ssh_event == "session_opened"), "Success", "Failure"
         )
     )
-    tried = table.filter(failed & table[process].notnull())
-    tried = tried.select(
-        tried_evidence=tried.evidence, tried_host=tried[host].fill_null(""), tried_process=tried[process]
-    ).distinct()
-    unknown = table.filter(event == "invalid_user")
-    alone = unknown.anti_join(
-        tried,
-        [
-            unknown.evidence == tried.tried_evidence,
-            unknown[host].fill_null("") == tried.tried_host,
-            unknown[process] == tried.tried_process,
-        ],
-    )
+    unknown = event == "invalid_user"
+    both = table.filter(failed | unknown)
+    alone = _alone(both, both.ssh_event != "invalid_user", both[host], both[process], both.source_ip, both.user)
     alone = alone.mutate(status=ibis.literal("Failure"))
     return [counted, alone]
+
+
+def _alone(
+    table: ibis.Table,
+    told: ir.BooleanValue,
+    host: ir.StringValue,
+    process: ir.StringValue,
+    address: ir.StringValue,
+    user: ir.StringValue,
+) -> ibis.Table:
+    """The rows that are not `told` and whose session has no row that is."""
+    marked = table.mutate(
+        session_told=told.fill_null(False),
+        session_host=host.fill_null(""),
+        session_process=process.fill_null(""),
+        session_address=known(address).fill_null(""),
+        session_user=ibis.ifelse(user.isin(UNNAMED).fill_null(True), "", user),
+    )
+    same = ["session_host", "session_process", "session_address"]
+    by_name = _near(marked, marked.session_told, [*same, "session_user"])
+    by_any = _near(marked, marked.session_told, same)
+    by_unnamed = _near(marked, marked.session_told & (marked.session_user == ""), same)
+    counted = ibis.ifelse(marked.session_user == "", by_any, by_name | by_unnamed) & (marked.session_process != "")
+    marked = marked.mutate(session_counted=counted)
+    marked = marked.filter(~marked.session_told & ~marked.session_counted)
+    return marked.select(*table.columns)
+
+
+def _near(table: ibis.Table, wanted: ir.BooleanValue, group: list[str]) -> ir.BooleanValue:
+    """Whether the group has a `wanted` row within :data:`SESSION_SECONDS` of this one."""
+    order = [table.time, table.record, table.evidence]
+    until = ibis.window(group_by=group, order_by=order, preceding=None, following=0)
+    onward = ibis.window(group_by=group, order_by=order, preceding=0, following=None)
+    moment = ibis.ifelse(wanted, table.time, ibis.null(table.time.type()))
+    most = SESSION_SECONDS * 1_000_000
+    since = table.time.delta(moment.max().over(until), unit="microsecond")
+    ahead = moment.min().over(onward).delta(table.time, unit="microsecond")
+    return (since <= most).fill_null(False) | (ahead <= most).fill_null(False)
 
 
 def _ssh_rows(tries: ibis.Table, host: str, log: str) -> ibis.Table:
@@ -147,18 +182,9 @@ def audit_authentication(table: ibis.Table) -> ibis.Table:
     )
     failed = rows.filter((rows.type == "USER_AUTH") & (rows.status == "Failure"))
     opened = rows.filter((rows.type == "USER_LOGIN") & (rows.status != "Failure"))
-    refused = rows.filter((rows.type == "USER_LOGIN") & (rows.status == "Failure"))
-    tried = failed.select(
-        tried_evidence=failed.evidence, tried_node=failed.node.fill_null(""), tried_pid=failed.pid
-    ).distinct()
-    alone = refused.anti_join(
-        tried,
-        [
-            refused.evidence == tried.tried_evidence,
-            refused.node.fill_null("") == tried.tried_node,
-            refused.pid == tried.tried_pid,
-        ],
-    )
+    both = rows.filter(rows.status == "Failure")
+    account = both.acct.coalesce(both["id"])
+    alone = _alone(both, both.type == "USER_AUTH", both.node, both.pid, both.addr, account)
     return union([_audit_rows(tries) for tries in (failed, opened, alone)], AUTHENTICATION)
 
 

@@ -36,15 +36,20 @@ class Bytes:
         return io.BytesIO(self.content)
 
 
-def events(spec: ReaderSpec, content: bytes, event_class: str) -> list[dict[str, Any]]:
-    """What the views of `event_class` make of `content`, in the order of the records."""
+def events(spec: ReaderSpec, content: bytes, event_class: str, *more: bytes) -> list[dict[str, Any]]:
+    """What the views of `event_class` make of `content` and `more` files, in the order of the records."""
     native: NativeTable = spec.tables[0]
     context = ReadContext("x", datetime(2024, 6, 30, tzinfo=UTC))
-    batches = [item.batch for item in spec.read(Bytes(content), context) if isinstance(item, Rows)]
+    batches = [
+        (str(number), item.batch)
+        for number, one in enumerate((content, *more))
+        for item in spec.read(Bytes(one), context)
+        if isinstance(item, Rows)
+    ]
     tables = []
-    for batch in batches:
+    for evidence, batch in batches:
         given = {name: batch.column(name) for name in batch.schema.names}
-        given["evidence"] = pa.array(["e"] * batch.num_rows)
+        given["evidence"] = pa.array([evidence] * batch.num_rows)
         columns = [
             given[field.name].cast(field.type) if field.name in given else pa.nulls(batch.num_rows, field.type)
             for field in native.schema
@@ -88,6 +93,21 @@ def test_every_try_at_ssh_counts_once() -> None:
     assert (rows[0]["src_endpoint_ip"], rows[0]["src_endpoint_port"]) == ("192.0.2.1", 5)
     assert (rows[0]["status_detail"], rows[3]["auth_protocol"]) == ("invalid user", "publickey")
     assert rows[0]["device_hostname"] == "web"
+
+
+def test_another_session_that_has_the_same_process_number_hides_no_try() -> None:
+    def lines(month: str, text: str) -> bytes:
+        return "".join(f"{month}  1 00:{pid:02}:00 srv sshd[{pid}]: {text.format(pid)}\n" for pid in range(12)).encode()
+
+    invalid = lines("Jan", "Invalid user a{} from 198.51.100.7 port 4000")
+    later = lines("Mar", "Failed password for invalid user a{} from 198.51.100.7 port 4000 ssh2")
+    other_user = lines("Jan", "Failed password for root from 198.51.100.7 port 4000 ssh2")
+    other_source = lines("Jan", "Failed password for invalid user a{} from 203.0.113.9 port 4000 ssh2")
+    for more in (later, other_user, other_source):
+        assert len(events(SYSLOG_READER, invalid + more, "authentication")) == 24
+    same = lines("Jan", "Failed password for invalid user a{} from 198.51.100.7 port 4000 ssh2")
+    assert len(events(SYSLOG_READER, invalid + same, "authentication")) == 12
+    assert len(events(SYSLOG_READER, invalid, "authentication", same)) == 12
 
 
 def test_the_old_form_of_sshd_counts_pams_words() -> None:
@@ -143,6 +163,17 @@ def test_audit_logins_count_once() -> None:
     assert {(row["service_name"], row["src_endpoint_ip"], row["user_name"]) for row in rows} == {
         ("ssh", "192.0.2.1", "al")
     }
+
+
+def test_another_audited_session_of_the_same_process_number_hides_no_try() -> None:
+    login = audit("USER_LOGIN", 1, "login", "failed")
+    auth = audit("USER_AUTH", 1, "PAM:authentication", "failed")
+    for other in (auth.replace("1700000000", "1709000000"), auth.replace("192.0.2.1", "203.0.113.9")):
+        assert len(events(AUDITD_READER, (login + other).encode(), "authentication")) == 2
+    unnamed = login.replace('acct="al"', "acct=28756E6B6E6F776E207573657229")
+    for refused in (login, unnamed):
+        assert len(events(AUDITD_READER, (auth + refused).encode(), "authentication")) == 1
+        assert len(events(AUDITD_READER, auth.encode(), "authentication", refused.encode())) == 1
 
 
 def test_a_program_that_was_run() -> None:
@@ -243,6 +274,11 @@ def test_a_request_to_the_cluster_counts_once() -> None:
     ]
     (row,) = events(KUBERNETES_DOCUMENTS, json.dumps(stages).encode(), "api_activity")
     assert (row["record"], row["status"], row["api_operation"]) == (2, "Failure", "create")
+    first, last = (json.dumps([stage]).encode() for stage in stages)
+    (apart,) = events(KUBERNETES_DOCUMENTS, first, "api_activity", last)
+    assert (apart["evidence"], apart["status"]) == ("1", "Failure")
+    other = json.dumps([stages[1] | {"verb": "get"}]).encode()
+    assert len(events(KUBERNETES_DOCUMENTS, first, "api_activity", other)) == 2
     assert (row["resource_type"], row["resource_namespace"], row["resource_name"]) == ("pods/exec", "prod", "p")
     assert (row["actor_user_type"], row["src_endpoint_ip"]) == ("ServiceAccount", "192.0.2.4")
 
