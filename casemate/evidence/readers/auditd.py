@@ -30,6 +30,7 @@ from casemate.evidence.readers import timestamps
 from casemate.evidence.readers.auditd_syscalls import SYSCALLS
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
 from casemate.evidence.readers.row_builder import RowBuilder
+from casemate.limits import Limits
 from casemate.schema.native import NativeTable
 
 INHERITED = (
@@ -57,6 +58,8 @@ HEX_FIELDS = frozenset(
 )
 EVENTS_REMEMBERED = 512
 WAITING_PER_EVENT = 256
+LOOK_BACK_BYTES = 64 * 1024
+"""How far before the first new line of a grown log its event's SYSCALL record is looked for (an even number)."""
 
 _HEAD = re.compile(
     r"(?:node=(?P<node>\S+) )?type=(?P<type>[\w.\[\]-]{1,64}) msg=audit\((?P<time>[^():]*(?::\d\d:\d\d[^():]*)?):"
@@ -88,18 +91,23 @@ def recognise(head: bytes) -> int:
     return 95 if good >= 0.6 * len(lines) else 0
 
 
-def parse_line(text: str) -> tuple[timestamps.Reading, str, dict[str, str]] | None:
-    """Time, its text, and the fields of one record; None if it is none."""
+def parse_line(
+    text: str, most_fields: int = Limits.fields_per_record
+) -> tuple[timestamps.Reading, str, dict[str, str]] | str:
+    """Time, its text, and the fields of one record; the reason if it is none, or has more than `most_fields`."""
     match = _HEAD.match(text)
     if match is None:
-        return None
+        return "not an audit record"
     values: dict[str, str] = {"type": match["type"], "serial": match["serial"]}
     if match["node"]:
         values["node"] = match["node"]
     body, separator, enriched = match["body"].partition("\x1d")
-    leftover = _fields(body, values, match["type"])
+    repeats: dict[str, int] = {}
+    leftover = _fields(body, values, repeats, match["type"], most_fields)
     if separator:
-        _enriched(enriched, values)
+        _enriched(enriched, values, repeats, most_fields)
+    if len(values) > most_fields:
+        return f"more than {most_fields} fields"
     if values.get("type") == "EXECVE":
         _arguments(values)
     if leftover:
@@ -117,28 +125,32 @@ def parse_line(text: str) -> tuple[timestamps.Reading, str, dict[str, str]] | No
     return _time(match["time"]), match["time"], values
 
 
-def _fields(body: str, values: dict[str, str], kind: str) -> str:
-    """Put the pairs of `body` into `values`; returns what is not a pair."""
+def _fields(body: str, values: dict[str, str], repeats: dict[str, int], kind: str, most: int) -> str:
+    """Put the pairs of `body` into `values`, at most one more than `most`; returns what is not a pair."""
     leftover, position = [], 0
     for match in _PAIR.finditer(body):
+        if len(values) > most:
+            break
         between = body[position : match.start()].strip(" ,")
         if between:
             leftover.append(between)
         position = match.end()
         name, value = match[1], match[2]
         if value[:1] == "'" and "=" in value:
-            more = _fields(value[1:-1] if value.endswith("'") and len(value) > 1 else value[1:], values, kind)
+            more = _fields(
+                value[1:-1] if value.endswith("'") and len(value) > 1 else value[1:], values, repeats, kind, most
+            )
             if more:
                 leftover.append(more)
             continue
-        _put(values, name, value, kind)
+        _put(values, repeats, name, value, kind)
     between = body[position:].strip(" ,")
     if between:
         leftover.append(between)
     return " ".join(leftover)
 
 
-def _put(values: dict[str, str], name: str, value: str, kind: str) -> None:
+def _put(values: dict[str, str], repeats: dict[str, int], name: str, value: str, kind: str) -> None:
     if value[:1] in "\"'" and len(value) > 1 and value[-1] == value[0]:
         text = value[1:-1]
     else:
@@ -150,28 +162,33 @@ def _put(values: dict[str, str], name: str, value: str, kind: str) -> None:
                 text = text.rstrip("\x00").replace("\x00", " ")
             if name == "key":
                 text = text.replace("\x01", ",")
-            _keep(values, f"raw.{name}", value)
-    _keep(values, name, text)
+            _keep(values, repeats, f"raw.{name}", value)
+    _keep(values, repeats, name, text)
 
 
-def _keep(values: dict[str, str], name: str, text: str) -> None:
-    """A name that stands twice in a line keeps its first value; later ones get a number."""
+def _keep(values: dict[str, str], repeats: dict[str, int], name: str, text: str) -> None:
+    """A name that stands twice in a line keeps its first value; later ones get a number.
+
+    `repeats` holds the number last given to a name: looking for it anew would be quadratic in a hostile line.
+    """
     if name not in values:
         values[name] = text
         return
-    number = 2
-    while f"{name}.{number}" in values and number < 16:
+    number = repeats.get(name, 1) + 1
+    while f"{name}.{number}" in values:
         number += 1
-    last = f"{name}.{number}"
-    values[last] = f"{values[last]}\n{text}" if last in values else text
+    repeats[name] = number
+    values[f"{name}.{number}"] = text
 
 
-def _enriched(text: str, values: dict[str, str]) -> None:
+def _enriched(text: str, values: dict[str, str], repeats: dict[str, int], most: int) -> None:
     for match in _PAIR.finditer(text):
+        if len(values) > most:
+            break
         value = match[2]
         if value[:1] in "\"'" and len(value) > 1:
             value = value[1:-1]
-        _keep(values, f"{match[1].lower()}_name", value)
+        _keep(values, repeats, f"{match[1].lower()}_name", value)
 
 
 def _arguments(values: dict[str, str]) -> None:
@@ -227,7 +244,7 @@ def _time(text: str) -> timestamps.Reading:
 def read(source: Source, context: ReadContext) -> Iterator[Rows | Reject | Tally]:
     """Every line that is not blank or a separator of ausearch as one record."""
     rows = RowBuilder(LINUX_AUDIT)
-    events: OrderedDict[tuple[str | None, str], _Event] = OrderedDict()
+    events = _before(source, context)
     records = structure = 0
     latest = None
     with source.open() as stream:
@@ -253,26 +270,18 @@ def read(source: Source, context: ReadContext) -> Iterator[Rows | Reject | Tally
                     text = line.decode()
                 except UnicodeDecodeError:
                     text, flags = line.decode("utf-8", "backslashreplace"), ("encoding_replaced",)
-                parsed = parse_line(text)
-                if parsed is None:
-                    yield Reject(record, offset, length, "not an audit record")
+                parsed = parse_line(text, context.limits.fields_per_record)
+                if isinstance(parsed, str):
+                    yield Reject(record, offset, length, parsed)
                     continue
                 (time, said), time_raw, values = parsed
-                if len(values) > context.limits.fields_per_record:
-                    reason = f"more than {context.limits.fields_per_record} fields"
-                    yield Reject(record, offset, length, reason)
-                    continue
                 key = (values.get("node"), values["serial"])
                 if rows.full and key != latest:
                     yield rows.take()
                     for event in events.values():
                         event.waiting.clear()
                 latest = key
-                event = events.get(key)
-                if event is None:
-                    event = events[key] = _Event()
-                    if len(events) > EVENTS_REMEMBERED:
-                        events.popitem(last=False)
+                event = _remembered(events, key)
                 if event.inherited is not None:
                     for name, value in event.inherited.items():
                         values.setdefault(name, value)
@@ -286,9 +295,49 @@ def read(source: Source, context: ReadContext) -> Iterator[Rows | Reject | Tally
     yield Tally(records, structure)
 
 
+def _before(source: Source, context: ReadContext) -> OrderedDict[tuple[str | None, str], _Event]:
+    """Events whose SYSCALL record stands shortly before where reading begins: their records may go on behind it."""
+    events: OrderedDict[tuple[str | None, str], _Event] = OrderedDict()
+    begin = max(0, context.start_offset - LOOK_BACK_BYTES)
+    if context.start_offset == 0:
+        return events
+    with source.open() as stream:
+        for block in read_lines(
+            stream, line_bytes=context.limits.line_bytes, start_offset=begin, block_bytes=LOOK_BACK_BYTES
+        ):
+            if isinstance(block, LineBlock):
+                for line, offset in zip(block.lines, block.offsets.tolist(), strict=True):
+                    if offset >= context.start_offset:
+                        return events
+                    if offset == begin > 0:
+                        continue  # the rest of a line, most likely
+                    parsed = parse_line(line.decode("utf-8", "backslashreplace"), context.limits.fields_per_record)
+                    if isinstance(parsed, str):
+                        continue
+                    event = _remembered(events, (parsed[2].get("node"), parsed[2]["serial"]))
+                    if parsed[2]["type"] == "SYSCALL":
+                        event.inherited = _inherited(parsed[2])
+            elif block.offset >= context.start_offset:
+                return events
+    return events
+
+
+def _remembered(events: OrderedDict[tuple[str | None, str], _Event], key: tuple[str | None, str]) -> _Event:
+    event = events.get(key)
+    if event is None:
+        event = events[key] = _Event()
+        if len(events) > EVENTS_REMEMBERED:
+            events.popitem(last=False)
+    return event
+
+
+def _inherited(syscall: dict[str, str]) -> dict[str, str]:
+    return {name: syscall[name] for name in INHERITED if name in syscall}
+
+
 def _settle(event: _Event, syscall: dict[str, str], rows: RowBuilder) -> None:
     """Give rows of the event that came before its SYSCALL record what they lack."""
-    event.inherited = {name: syscall[name] for name in INHERITED if name in syscall}
+    event.inherited = _inherited(syscall)
     for row, present in event.waiting:
         for name, value in event.inherited.items():
             if name not in present:

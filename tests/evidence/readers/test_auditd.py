@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import time
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from record_reading import SMALL, filled, read
+from record_reading import DATED, SMALL, Bytes, filled, read
 
 from casemate.evidence.readers.auditd import AUDITD_READER, socket_address
+from casemate.evidence.readers.base import ReadContext, Rows
 
 EVENT = b"""\
 node=web type=SYSCALL msg=audit(1700000000.243:87): arch=c000003e syscall=59 success=yes exit=0 a0=7ff a1=0 items=2 \
@@ -42,6 +46,37 @@ def test_the_order_inside_an_event_does_not_matter() -> None:
 def test_other_events_are_not_mixed_in() -> None:
     other = b'type=EXECVE msg=audit(1700000000.243:88): argc=1 a0="id"\n'
     assert filled(read(AUDITD_READER, EVENT + other).rows[-1]).get("exe") is None
+
+
+@pytest.mark.parametrize("lines_before", [1, 2, 3])
+def test_a_log_read_from_the_middle_of_an_event_gives_the_rows_of_the_whole(lines_before: int) -> None:
+    noise = b"".join(
+        f"type=SYSCALL msg=audit(1699999999.000:{number}): pid={number} success=no\n".encode()
+        for number in range(2_000)
+    )
+    lines = (noise + EVENT).splitlines(keepends=True)
+    cut = len(lines) - 4 + lines_before
+    start = len(b"".join(lines[:cut]))
+    context = ReadContext("x", DATED, start_offset=start, start_record=cut + 1)
+    items = AUDITD_READER.read(Bytes(noise + EVENT), context)
+    rows = [row for item in items if isinstance(item, Rows) for row in item.batch.to_pylist()]
+    whole = read(AUDITD_READER, noise + EVENT).rows[cut:]
+    assert [filled(row) for row in rows] == [filled(row | {"_table": None}) for row in whole]
+
+
+def test_a_line_of_one_repeated_name_is_rejected_in_no_time() -> None:
+    line = b"type=SYSCALL msg=audit(1700000000.000:1): " + b"a=bbbb " * 400_000 + b"\n"
+    begun = time.process_time()
+    reading = read(AUDITD_READER, line + EVENT)
+    assert time.process_time() - begun < 2
+    assert [(reject.record, reject.reason) for reject in reading.rejects] == [(1, "more than 4096 fields")]
+    assert len(reading.rows) == 4
+
+
+def test_a_name_that_stands_often_keeps_all_its_values() -> None:
+    line = b"type=PATH msg=audit(1700000000.000:1): " + b" ".join(b"x=%d" % number for number in range(30)) + b"\n"
+    rest = json.loads(read(AUDITD_READER, line).rows[0]["rest"])
+    assert (rest["x"], rest["x.2"], rest["x.30"]) == ("0", "1", "29")
 
 
 def test_login_records_are_read_into_their_message() -> None:
