@@ -28,6 +28,9 @@ COMMANDS: tuple[str, ...] = (
 )
 """Each is the module of that name in :mod:`casemate.cli`, with a function of that name or an ``app`` of several."""
 
+MORE: dict[str, str] = {"show": "casemate.cli.look"}
+"""Modules that add their own commands to the ``app`` of a command."""
+
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -61,6 +64,8 @@ def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
     app.callback()(root)
     for name in names:
         module = import_module(f"casemate.cli.{name}")
+        if name in MORE:
+            import_module(MORE[name])
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name)
         else:

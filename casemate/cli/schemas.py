@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from casemate.explore.findings import RECORDS_SHOWN
+from casemate.explore.pivots import FIELDS
 from casemate.export.run import SCOPES, TARGETS
 from casemate.intel.store import DATASETS, OWN_RULES
 from casemate.schema.attempts import INTENTS
@@ -197,6 +198,66 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
     "doctor": (
         "casemate doctor --json",
         _object(well=TRUTH, checks=_listed(_object(name=TEXT, well=TRUTH, seen=TEXT, needed=TRUTH))),
+    ),
+    "logon": (
+        "casemate show logons --json, one line per user, source, host, service and kind of logon",
+        _object(
+            user=NULL_TEXT,
+            domain=NULL_TEXT,
+            source=NULL_TEXT,
+            host=NULL_TEXT,
+            service=NULL_TEXT,
+            kind=NULL_TEXT,
+            product=NULL_TEXT,
+            successes=COUNT,
+            failures=COUNT,
+            unknown=COUNT,
+            first=TIME,
+            last=TIME,
+            first_success=TIME,
+            failures_before_success=_or_null(COUNT),
+        ),
+    ),
+    "pivot": (
+        "casemate show pivots --json, one line per value",
+        _object(kind=_one_of(*FIELDS), value=TEXT, findings=COUNT, hosts=COUNT, records=COUNT, first=TIME, last=TIME),
+    ),
+    "stack": (
+        "casemate show stack FIELD --json, one line per value",
+        _object(value=TEXT, hosts=COUNT, records=COUNT, example_host=NULL_TEXT, first=TIME, last=TIME),
+    ),
+    "timeline": (
+        "casemate show timeline --json, one line per record and event class",
+        _object(
+            time=TIME,
+            class_name=TEXT,
+            product=NULL_TEXT,
+            host=NULL_TEXT,
+            user=NULL_TEXT,
+            source=NULL_TEXT,
+            target=NULL_TEXT,
+            status=NULL_TEXT,
+            activity=NULL_TEXT,
+            what=NULL_TEXT,
+            evidence=SHA256,
+            record=COUNT,
+        ),
+    ),
+    "process": (
+        "casemate show tree PID --json, one line per launch, from the root down",
+        _object(
+            host=NULL_TEXT,
+            time=TIME,
+            pid=COUNT,
+            parent_pid=_or_null(COUNT),
+            path=NULL_TEXT,
+            command=NULL_TEXT,
+            user=NULL_TEXT,
+            evidence=SHA256,
+            record=COUNT,
+            depth=COUNT,
+            asked=TRUTH,
+        ),
     ),
     "case_pack": (
         "casemate case pack|unpack --json",

@@ -1,0 +1,86 @@
+"""What to search for elsewhere: addresses, domains, hashes, accounts, processes, with how rare each is."""
+
+from __future__ import annotations
+
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportReturnType=false, reportCallIssue=false
+# (what an Ibis column can do depends on its table, which is known at run time only)
+from collections.abc import Mapping
+
+import ibis
+
+from casemate.explore.timeline import WHO, Looking, first_known, narrowed
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "address": ("src_endpoint_ip", "dst_endpoint_ip"),
+    "domain": ("query_hostname", "http_request_url_hostname"),
+    "account": ("user_name", "actor_user_name"),
+    "process": ("process_file_path", "process_parent_process_file_path", "actor_process_file_path"),
+    "hash": ("file_hashes",),
+}
+"""Columns of the OCSF tables that hold each kind."""
+HASHES = (r"SHA256=([0-9A-Fa-f]{64})", r"SHA1=([0-9A-Fa-f]{40})", r"MD5=([0-9A-Fa-f]{32})")
+"""The strongest hash of ``file_hashes`` is taken."""
+
+
+def pivots(tables: Mapping[str, ibis.Table], findings: ibis.Table, looking: Looking) -> ibis.Table:
+    """Columns: ``kind, value, findings`` (with it as source or target), ``hosts`` (that wrote records with it),
+    ``records``, ``first``, ``last`` (UTC)."""  # fmt: skip
+    parts = [
+        _rows(kind, field, narrowed(table, looking))
+        for table in tables.values()
+        for kind, fields in FIELDS.items()
+        for field in fields
+        if field in table.columns
+    ]
+    rows, *others = parts
+    for other in others:
+        rows = rows.union(other, distinct=False)
+    # one record may hold a value twice, as source and as target: it counts once
+    places = rows.group_by("kind", "value", "evidence", "record").aggregate(host=rows.host.min(), time=rows.time.min())
+    counted = places.group_by("kind", "value").aggregate(
+        hosts=places.host.nunique(), records=places.count(), first=places.time.min(), last=places.time.max()
+    )
+    named = _named(findings)
+    joined = counted.left_join(named, counted.value.lower() == named.endpoint)
+    return joined.select(
+        "kind",
+        "value",
+        joined.findings.coalesce(ibis.literal(0, "int64")).name("findings"),
+        "hosts",
+        "records",
+        "first",
+        "last",
+    )
+
+
+def in_order(found: ibis.Table) -> ibis.Table:
+    """Those in most findings first, then the rarest."""
+    return found.order_by(ibis.desc(found.findings), found.hosts, found.records, found.kind, found.value)
+
+
+def _rows(kind: str, field: str, table: ibis.Table) -> ibis.Table:
+    value = table[field]
+    if kind == "hash":
+        found = [value.re_extract(pattern, 1) for pattern in HASHES]
+        value = ibis.coalesce(*[ibis.ifelse(text == "", ibis.null("string"), text) for text in found])
+    if kind in ("hash", "domain"):
+        value = value.lower()
+    rows = table.select(
+        kind=ibis.literal(kind),
+        value=value,
+        host=first_known(table, WHO["host"]),
+        time=table.time,
+        evidence=table.evidence,
+        record=table.record,
+    )
+    return rows.filter(rows.value.notnull())
+
+
+def _named(findings: ibis.Table) -> ibis.Table:
+    ends = [
+        findings.select(finding=findings.id, endpoint=findings[side]["value"].lower()) for side in ("source", "target")
+    ]
+    both = ends[0].union(ends[1], distinct=True)
+    both = both.filter(both.endpoint.notnull())
+    return both.group_by("endpoint").aggregate(findings=both.count())
