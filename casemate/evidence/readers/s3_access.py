@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from casemate.evidence.lines import LineBlock, read_lines
 from casemate.evidence.readers import timestamps
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
 from casemate.evidence.readers.json_records import invalid_address
 from casemate.evidence.readers.row_builder import RowBuilder
+from casemate.evidence.readers.text_lines import LineCounts, text_blocks
 from casemate.schema.native import NativeTable
 
 FIELDS = (
@@ -84,45 +84,27 @@ def recognise(head: bytes) -> int:
 def read(source: Source, context: ReadContext) -> Iterator[Rows | Reject | Tally]:
     """Every line that is not blank as one record."""
     rows = RowBuilder(S3_ACCESS)
-    records = structure = 0
-    with source.open() as stream:
-        for block in read_lines(
-            stream,
-            line_bytes=context.limits.line_bytes,
-            start_offset=context.start_offset,
-            start_record=context.start_record,
-        ):
-            if not isinstance(block, LineBlock):
-                records += 1
-                reason = f"line longer than {context.limits.line_bytes} bytes"
-                yield Reject(block.record, block.offset, block.length, reason)
+    counts = LineCounts()
+    for texts in text_blocks(source, context, counts):
+        if isinstance(texts, Reject):
+            yield texts
+            continue
+        for index, text, flags in texts.lines:
+            values = parse_line(text)
+            if values is None:
+                yield Reject(*texts.place(index), "not a line of an S3 server access log")
                 continue
-            places = zip(block.lines, block.offsets.tolist(), block.lengths.tolist(), strict=True)
-            for record, (line, offset, length) in enumerate(places, start=block.first_record):
-                if not line or line.isspace():
-                    structure += 1
-                    continue
-                records += 1
-                flags: tuple[str, ...] = ()
-                try:
-                    text = line.decode()
-                except UnicodeDecodeError:
-                    text, flags = line.decode("utf-8", "backslashreplace"), ("encoding_replaced",)
-                values = parse_line(text)
-                if values is None:
-                    yield Reject(record, offset, length, "not a line of an S3 server access log")
-                    continue
-                time_raw = values.pop("time_text")
-                time, said = read_time(time_raw) if time_raw else (None, ("time_unreadable",))
-                address = values.get("remote_ip")
-                if address and invalid_address(address):
-                    flags = (*flags, "address_invalid")
-                rows.add(record, offset, length, time=time, time_raw=time_raw, flags=(*flags, *said), values=values)
-                if rows.full:
-                    yield rows.take()
+            time_raw = values.pop("time_text")
+            time, said = read_time(time_raw) if time_raw else (None, ("time_unreadable",))
+            address = values.get("remote_ip")
+            if address and invalid_address(address):
+                flags = (*flags, "address_invalid")
+            rows.add(*texts.place(index), time=time, time_raw=time_raw, flags=(*flags, *said), values=values)
+            if rows.full:
+                yield rows.take()
     if len(rows):
         yield rows.take()
-    yield Tally(records, structure)
+    yield Tally(counts.records, counts.structure)
 
 
 S3_ACCESS_READER = ReaderSpec("s3-access", 1, (S3_ACCESS,), recognise, read, continues=True)

@@ -17,15 +17,18 @@ inside a message go to ``linux_sysmon`` (:mod:`.sysmon_linux`).
 
 from __future__ import annotations
 
+import calendar
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from casemate.evidence.lines import LineBlock, read_lines
 from casemate.evidence.readers import openssh, syslog_programs, sysmon_linux, timestamps
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
 from casemate.evidence.readers.row_builder import RowBuilder
+from casemate.evidence.readers.text_lines import LineCounts, text_blocks
+from casemate.limits import Limits
 from casemate.schema.native import NativeTable
 
 SYSLOG = NativeTable(
@@ -58,6 +61,11 @@ MONTHS = {
         ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), start=1
     )
 }
+MONTHS_OF_BYTES = {name.encode(): number for name, number in MONTHS.items()}
+DAY = 86_400_000_000
+YEARS_BACK = 40  # eight are enough for one 29th of February, forty for several that fit each other
+YEARLESS = ("year_inferred", "zone_assumed_utc")
+LONGEST_HEADER = 4096  # a date stands before this byte: PRI, two hosts of 255 characters, a sequence number
 _MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _BSD_TIME = rf"{_MONTH} [ \d]?\d(?: \d{{4}})? \d\d:\d\d:\d\d(?:\.\d{{1,9}})?(?: \d{{4}}(?= ))?"
 _ISO_TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
@@ -89,17 +97,18 @@ _TAG = re.compile(
     r"(?:\s(?P<message>.*)|\Z)",
     re.DOTALL,
 )
-_SD_ELEMENT = re.compile(r'\[([^\s=\]"]{1,64})((?: [^\s=\]"]{1,64}="(?:[^"\\\]]|\\.)*")*)\]', re.DOTALL)
+_SD_BEGIN = re.compile(r'\[([^\s=\]"]{1,64})', re.DOTALL)
 _SD_PARAM = re.compile(r' ([^\s=\]"]{1,64})="((?:[^"\\\]]|\\.)*)"', re.DOTALL)
+_SD_ESCAPED = re.compile(r"\\([\"\\\]])")
 _BSD_PARTS = re.compile(
     rf"({_MONTH}) ([ \d]?\d)(?: (\d{{4}}))? (\d\d):(\d\d):(\d\d)(?:\.(\d{{1,9}}))?(?: (\d{{4}}))?\Z", re.ASCII
 )
-_DAY = re.compile(
-    rb"^(?:<\d{1,3}>)?(?:[\w.:-]{1,255}:? )?(?:\d{1,12}: )?[*.]?("
-    + _MONTH.encode()
-    + rb") ([ \d]?\d) (\d\d:\d\d:\d\d|\d{4})"
-)
+_PLAIN_DAY = re.compile(rb"(" + _MONTH.encode() + rb") ([ \d]\d) \d\d:\d\d:\d\d [!-~]{1,255} ")
+"""The usual beginning of a line, by which its date is known without the rest (unless it is one of Cisco's)."""
 _LAST_REPEATED = re.compile(r"last message repeated (\d{1,9}) times?\s*\Z")
+
+_MONTH_WORD = re.compile(_MONTH.encode())
+_ZONE = re.compile(r" ([A-Z]{1,5})\Z")
 
 RECOGNISED_SHARE = 0.6
 SAMPLED_LINES = 200
@@ -116,6 +125,8 @@ class _Line:
 
     time: str | None
     values: dict[str, str | None]
+    received: str | None = None
+    """The relay's time, where `time` is the device's own."""
 
 
 def recognise(head: bytes) -> int:
@@ -140,8 +151,8 @@ def _looks_right(line: bytes) -> bool:
     return _BSD.match(text) is not None or _BSD_NO_HOST.match(text) is not None
 
 
-def parse_line(text: str) -> _Line | None:
-    """The parts of one line; None if it has none of the known forms."""
+def parse_line(text: str, most_fields: int = Limits.fields_per_record) -> _Line | str | None:
+    """The parts of one line; None if it has none of the known forms, the reason if it has too many fields."""
     if "%" in text and (match := _CISCO.match(text)):
         return _cisco(match)
     match = _BSD.match(text) or _ISO.match(text)
@@ -153,7 +164,7 @@ def parse_line(text: str) -> _Line | None:
         return _Line(match["time"], {"host": match["host"], **_priority(match["pri"]), **_tag(match["body"])})
     match = _RFC5424.match(text)
     if match:
-        return _rfc5424(match)
+        return _rfc5424(match, most_fields)
     match = _BSD_NO_HOST.match(text)
     if match:
         return _Line(match["time"], {**_priority(match["pri"]), **_tag(match["body"])})
@@ -181,7 +192,7 @@ def _tag(body: str) -> dict[str, str | None]:
     }
 
 
-def _rfc5424(match: re.Match[str]) -> _Line:
+def _rfc5424(match: re.Match[str], most_fields: int) -> _Line | str:
     body = match["body"]
     values: dict[str, str | None] = {
         name: None if match[name] == "-" else match[name] for name in ("host", "program", "pid", "msgid")
@@ -189,10 +200,22 @@ def _rfc5424(match: re.Match[str]) -> _Line:
     values.update(_priority(match["pri"]))
     if body.startswith("["):
         position = 0
-        while element := _SD_ELEMENT.match(body, position):
-            for name, value in _SD_PARAM.findall(element[2]):
-                values[f"sd.{element[1]}.{name}"] = re.sub(r"\\([\"\\\]])", r"\1", value)
-            position = element.end()
+        times: dict[str, int] = {}
+        while element := _SD_BEGIN.match(body, position):
+            at, said = element.end(), {}
+            while param := _SD_PARAM.match(body, at):
+                name = f"sd.{element[1]}.{param[1]}"
+                if name in said or name in values:  # RFC 5424 6.3.3 lets a name stand again: "ip" of several addresses
+                    times[name] = times.get(name, 1) + 1
+                    name = f"{name}.{times[name]}"
+                said[name] = _SD_ESCAPED.sub(r"\1", param[2])
+                if len(values) + len(said) > most_fields:
+                    return f"more than {most_fields} fields"
+                at = param.end()
+            if not body.startswith("]", at):
+                break  # no element: it stays in the message
+            values.update(said)
+            position = at + 1
         body = body[position:]
     elif body.startswith("-"):
         body = body[1:]
@@ -216,7 +239,9 @@ def _cisco(match: re.Match[str]) -> _Line:
     if match["sequence"]:
         values["sequence"] = match["sequence"]
     zone = f" {match['zone']}" if match["zone"] and match["time"] else ""
-    return _Line(f"{match['time']}{zone}" if match["time"] else match["received"], values)
+    if match["time"]:
+        return _Line(f"{match['time']}{zone}", values, match["received"])
+    return _Line(match["received"], values)
 
 
 # ---- the missing year
@@ -225,12 +250,14 @@ def _cisco(match: re.Match[str]) -> _Line:
 class Years:
     """Counts the turns of the year along the lines of a file.
 
+    ``latest`` is the last moment (microseconds) that is not in the future of the file.
     A step back of more than 60 days is a new year; a step ahead of more than 300 is a late line of the
     old one.
     """
 
-    def __init__(self, year: int) -> None:
+    def __init__(self, year: int, latest: int | None = None) -> None:
         self.year = year
+        self.latest = latest
         self._day: int | None = None
 
     def of(self, month: int, day: int) -> int:
@@ -245,43 +272,92 @@ class Years:
         return self.year
 
 
-def last_year(month: int, day: int, dated: datetime) -> int:
-    """The latest year in which this day exists and is not after `dated` (a day of grace for zones)."""
-    for year in range(dated.year + 1, dated.year - 9, -1):
+def last_year(month: int, day: int, dated: datetime, leap_days: Iterable[int] = ()) -> int:
+    """The latest year in which this day exists and is not after `dated` (a day of grace for zones).
+
+    Args:
+        month, day: of the last line.
+        dated: the file's date.
+        leap_days: so many years before the last line a 29th of February was seen.
+    """
+    latest = _microseconds(dated) + DAY
+    fitting = []
+    for year in range(dated.year + 1, dated.year - YEARS_BACK, -1):
         moment = timestamps.civil(year, month, day, 0, 0, 0)
-        if moment is not None and moment <= (dated - timestamps.EPOCH).total_seconds() * 1_000_000 + 86_400_000_000:
-            return year
-    return dated.year
+        if moment is not None and moment <= latest:
+            if all(calendar.isleap(year - back) for back in leap_days):
+                return year
+            fitting.append(year)
+    return fitting[0] if fitting else dated.year
 
 
 def first_year(source: Source, context: ReadContext) -> Years:
     """Years that end in the latest possible one at the file's last line."""
     counter, last = Years(0), None
+    leap_days: set[int] = set()
     with source.open() as stream:
         for block in read_lines(stream, line_bytes=context.limits.line_bytes, start_offset=context.start_offset):
             if not isinstance(block, LineBlock):
                 continue
             for line in block.lines:
-                match = _DAY.match(line)
-                if match and len(match[3]) == 8:
-                    last = (MONTHS[match[1].decode()], int(match[2]))
-                    counter.of(*last)
+                found = _counted_day(line, context.limits.fields_per_record)
+                if found is not None:
+                    last = found
+                    year = counter.of(*last)
+                    if last == (2, 29):
+                        leap_days.add(year)
+    latest = _microseconds(context.dated) + DAY
     if last is None:
-        return Years(context.dated.year)
-    return Years(last_year(*last, context.dated) - counter.year)
+        return Years(context.dated.year, latest)
+    backs = {counter.year - year for year in leap_days}
+    return Years(last_year(*last, context.dated, backs) - counter.year, latest)
 
 
-def read_time(text: str, years: Years) -> timestamps.Reading:
-    """A time of any of the forms above."""
-    zone = re.search(r" ([A-Z]{1,5})\Z", text)
-    match = _BSD_PARTS.match(text[: zone.start()] if zone else text)
+def _counted_day(line: bytes, most_fields: int) -> tuple[int, int] | None:
+    """Month and day by which a line counts for the years: exactly what :func:`read_time` counts."""
+    plain = _PLAIN_DAY.match(line)
+    if plain and b"%" not in line:
+        return MONTHS_OF_BYTES[plain[1]], int(plain[2])
+    if not _MONTH_WORD.search(line, 0, LONGEST_HEADER):
+        return None
+    parsed = parse_line(line.decode("utf-8", "backslashreplace"), most_fields)
+    if isinstance(parsed, _Line):
+        parts = _bsd_parts(parsed.received or parsed.time or "")
+        if parts and not (parts[3] or parts[8]):
+            return MONTHS[parts[1]], int(parts[2])
+    return None
+
+
+def _bsd_parts(text: str) -> re.Match[str] | None:
+    zone = _ZONE.search(text)
+    return _BSD_PARTS.match(text[: zone.start()] if zone else text)
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - timestamps.EPOCH) // timedelta(microseconds=1)
+
+
+def read_time(text: str, years: Years, received: str | None = None) -> timestamps.Reading:
+    """A time of any of the forms above.
+
+    Where a relay put the time before it at which it received the line, the lines' years are counted by
+    that one, and a missing year of `text` is the one that brings it nearest, but not behind the file's date.
+    """
+    relayed = read_time(received, years)[0] if received is not None else None
+    match, zone = _bsd_parts(text), _ZONE.search(text)
     if match is None:
         return timestamps.read_iso(text)
     month, day = MONTHS[match[1]], int(match[2])
     stated = match[3] or match[8]
-    year = int(stated) if stated else years.of(month, day)
     micro = int(match[7][:6].ljust(6, "0")) if match[7] else 0
-    moment = timestamps.civil(year, month, day, int(match[4]), int(match[5]), int(match[6]), micro)
+    clock = int(match[4]), int(match[5]), int(match[6]), micro
+    if stated:
+        year = int(stated)
+    elif relayed is None:
+        year = years.year if received is not None else years.of(month, day)
+    else:
+        year = _nearest_year(relayed, (month, day, *clock), years.latest)
+    moment = timestamps.civil(year, month, day, *clock)
     flags: tuple[str, ...] = () if stated else ("year_inferred",)
     if zone is None or zone[1] not in ("UTC", "GMT", "Z"):
         flags = (*flags, "zone_assumed_utc")
@@ -291,64 +367,95 @@ def read_time(text: str, years: Years) -> timestamps.Reading:
     return value, (*flags, *more)
 
 
+def _nearest_year(relayed: int, rest: tuple[int, ...], latest: int | None) -> int:
+    middle = (timestamps.EPOCH + timedelta(microseconds=relayed)).year
+    moments = {year: timestamps.civil(year, *rest) for year in range(middle - 4, middle + 2)}
+    possible = {
+        year: moment
+        for year, moment in moments.items()
+        if moment is not None and (latest is None or moment <= max(latest, relayed + DAY))
+    }
+    return min(possible, key=lambda year: abs(possible[year] - relayed)) if possible else middle
+
+
+class Clock:
+    """Reads the times of the lines of a file in their order; quick where a line is of the day of the one before."""
+
+    def __init__(self, years: Years) -> None:
+        self._years = years
+        self._text: str | None = None
+        self._reading: timestamps.Reading = (None, ())
+        self._day, self._midnight = "", 0
+
+    def read(self, line: _Line) -> timestamps.Reading:
+        """:func:`read_time` of a line."""
+        text = line.time
+        if text is None:
+            return None, ("time_unreadable",)
+        if line.received is not None:
+            self._text, self._day = None, ""
+            return read_time(text, self._years, line.received)
+        if text == self._text:
+            return self._reading
+        hour, minute, second = text[7:9], text[10:12], text[13:]
+        if text[:7] == self._day and len(text) == 15 and hour < "24" and minute < "60" and second < "60":
+            seconds = int(hour) * 3600 + int(minute) * 60 + int(second)
+            self._reading = self._midnight + seconds * 1_000_000, self._reading[1]
+        else:
+            self._reading = read_time(text, self._years)
+            moment, flags = self._reading
+            self._day = ""
+            if moment is not None and len(text) == 15 and flags == YEARLESS:
+                self._day, self._midnight = text[:7], moment - moment % DAY
+        self._text = text
+        return self._reading
+
+
 # ---- the reader
 
 
 def read(source: Source, context: ReadContext) -> Iterator[Rows | Reject | Tally]:
     """Every line that is not blank as one record."""
     years = first_year(source, context)
+    clock, most_fields = Clock(years), context.limits.fields_per_record
     rows = {table.name: RowBuilder(table) for table in (SYSLOG, sysmon_linux.LINUX_SYSMON)}
-    records = structure = 0
+    counts = LineCounts()
     inferred = assumed = False
     before: dict[str, str | None] = {}
-    with source.open() as stream:
-        for block in read_lines(
-            stream,
-            line_bytes=context.limits.line_bytes,
-            start_offset=context.start_offset,
-            start_record=context.start_record,
-        ):
-            if not isinstance(block, LineBlock):
-                records += 1
-                reason = f"line longer than {context.limits.line_bytes} bytes"
-                yield Reject(block.record, block.offset, block.length, reason)
+    for texts in text_blocks(source, context, counts):
+        if isinstance(texts, Reject):
+            yield texts
+            continue
+        for index, text, flags in texts.lines:
+            parsed = parse_line(text, most_fields)
+            if isinstance(parsed, str):
+                yield Reject(*texts.place(index), parsed)
                 continue
-            places = zip(block.lines, block.offsets.tolist(), block.lengths.tolist(), strict=True)
-            for record, (line, offset, length) in enumerate(places, start=block.first_record):
-                if not line or line.isspace():
-                    structure += 1
-                    continue
-                records += 1
-                flags: tuple[str, ...] = ()
-                try:
-                    text = line.decode()
-                except UnicodeDecodeError:
-                    text, flags = line.decode("utf-8", "backslashreplace"), ("encoding_replaced",)
-                parsed = parse_line(text)
-                table = SYSLOG.name
-                if parsed is None:
-                    time, time_raw, values = None, None, {"message": text}
-                    flags = (*flags, "time_unreadable")
+            table = SYSLOG.name
+            if parsed is None:
+                time, time_raw, values = None, None, {"message": text}
+                flags = (*flags, "time_unreadable")
+            else:
+                time_raw, values = parsed.time, parsed.values
+                time, said = clock.read(parsed)
+                inferred = inferred or "year_inferred" in said
+                assumed = assumed or "zone_assumed_utc" in said
+                message = values["message"] or ""
+                event = sysmon_linux.parse(message) if "<Event>" in message or "<Event " in message else None
+                if isinstance(event, sysmon_linux.SysmonEvent):
+                    table = sysmon_linux.LINUX_SYSMON.name
+                    values = {"host": values.get("host"), **event.values}
+                    time, time_raw, flags = event.time, event.time_raw, (*flags, *event.flags)
                 else:
-                    time_raw, values = parsed.time, parsed.values
-                    time, said = read_time(time_raw, years) if time_raw else (None, ("time_unreadable",))
-                    flags = (*flags, *said)
-                    inferred = inferred or "year_inferred" in said
-                    assumed = assumed or "zone_assumed_utc" in said
-                    message = values["message"] or ""
-                    event = sysmon_linux.parse(message) if "<Event>" in message or "<Event " in message else None
-                    if isinstance(event, sysmon_linux.SysmonEvent):
-                        table = sysmon_linux.LINUX_SYSMON.name
-                        values = {"host": values.get("host"), **event.values}
-                        time, time_raw, flags = event.time, event.time_raw, (*flags[:1], *event.flags)
-                        flags = tuple(flag for flag in flags if flag in event.flags or flag == "encoding_replaced")
-                    else:
-                        more = _read_further(values, before)
-                        values = {**values, **more} if more else values
-                        before = values
-                rows[table].add(record, offset, length, time=time, time_raw=time_raw, flags=flags, values=values)
-                if rows[table].full:
-                    yield rows[table].take()
+                    flags = (*flags, *said) if flags else said
+                    more = _read_further(values, before)
+                    if more:
+                        values.update(more)
+                    before = values
+            builder = rows[table]
+            builder.add(*texts.place(index), time=time, time_raw=time_raw, flags=flags, values=values)
+            if builder.full:
+                yield builder.take()
     for builder in rows.values():
         if len(builder):
             yield builder.take()
@@ -357,7 +464,7 @@ def read(source: Source, context: ReadContext) -> Iterator[Rows | Reject | Tally
         notes.append(NOTE_YEAR.format(dated=f"{context.dated:%Y-%m-%d}", year=years.year))
     if assumed:
         notes.append(NOTE_ZONE)
-    yield Tally(records, structure, tuple(notes))
+    yield Tally(counts.records, counts.structure, tuple(notes))
 
 
 def _read_further(values: dict[str, str | None], before: dict[str, str | None]) -> dict[str, str | None]:

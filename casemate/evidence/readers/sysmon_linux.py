@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.parsers import expat
 
-from casemate.evidence.lines import LineBlock, read_lines
 from casemate.evidence.readers import timestamps
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
 from casemate.evidence.readers.row_builder import RowBuilder
+from casemate.evidence.readers.text_lines import LineCounts, text_blocks
 from casemate.schema.native import NativeTable
 
 LINUX_SYSMON = NativeTable(
@@ -142,53 +142,23 @@ def recognise(head: bytes) -> int:
 def read(source: Source, context: ReadContext) -> Iterator[Rows | Reject | Tally]:
     """Every line that is not blank as one event."""
     rows = RowBuilder(LINUX_SYSMON)
-    records = structure = 0
-    with source.open() as stream:
-        for block in read_lines(
-            stream,
-            line_bytes=context.limits.line_bytes,
-            start_offset=context.start_offset,
-            start_record=context.start_record,
-        ):
-            if not isinstance(block, LineBlock):
-                records += 1
-                reason = f"line longer than {context.limits.line_bytes} bytes"
-                yield Reject(block.record, block.offset, block.length, reason)
+    counts = LineCounts()
+    for texts in text_blocks(source, context, counts):
+        if isinstance(texts, Reject):
+            yield texts
+            continue
+        for index, text, flags in texts.lines:
+            event = parse(text)
+            if isinstance(event, str):
+                yield Reject(*texts.place(index), event)
                 continue
-            places = zip(block.lines, block.offsets.tolist(), block.lengths.tolist(), strict=True)
-            for record, (line, offset, length) in enumerate(places, start=block.first_record):
-                if not line or line.isspace():
-                    structure += 1
-                    continue
-                records += 1
-                text = line.decode("utf-8", "backslashreplace")
-                event = parse(text)
-                if isinstance(event, str):
-                    yield Reject(record, offset, length, event)
-                    continue
-                flags = event.flags if line.isascii() or _is_utf8(line) else (*event.flags, "encoding_replaced")
-                rows.add(
-                    record,
-                    offset,
-                    length,
-                    time=event.time,
-                    time_raw=event.time_raw,
-                    flags=flags,
-                    values=event.values,
-                )
-                if rows.full:
-                    yield rows.take()
+            flags = (*event.flags, *flags)
+            rows.add(*texts.place(index), time=event.time, time_raw=event.time_raw, flags=flags, values=event.values)
+            if rows.full:
+                yield rows.take()
     if len(rows):
         yield rows.take()
-    yield Tally(records, structure)
-
-
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+    yield Tally(counts.records, counts.structure)
 
 
 SYSMON_LINUX_READER = ReaderSpec("sysmon-linux", 1, (LINUX_SYSMON,), recognise, read, continues=True)

@@ -17,7 +17,7 @@ from functools import lru_cache
 from casemate.evidence.readers import timestamps
 from casemate.evidence.readers.address_columns import FLAG, is_address
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
-from casemate.evidence.readers.web_lines import Parsed, read_parsed_lines
+from casemate.evidence.readers.text_lines import Parsed, read_parsed_lines
 from casemate.evidence.readers.web_request import MONTHS
 from casemate.schema.native import NativeTable
 

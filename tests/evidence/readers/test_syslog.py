@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -210,3 +212,75 @@ def test_any_bytes_are_accounted_for(content: bytes) -> None:
         for row in reading.rows:
             line = content[row["offset"] : row["offset"] + row["length"]]
             assert b"\n" not in line or content[:2] in (b"\xff\xfe", b"\xfe\xff")
+
+
+def test_structured_data_of_too_many_fields_is_rejected_and_repeated_names_are_kept() -> None:
+    head = b"<34>1 2024-05-01T10:00:00Z host app 1 id "
+    content = head + b"[x" + b' a="b"' * 200_000 + b"] hello\n" + head + b'[x ip="1" ip="2" ip="3"] hello\n'
+    reading = read(SYSLOG_READER, content)
+    assert [(reject.record, reject.reason) for reject in reading.rejects] == [(1, "more than 4096 fields")]
+    rest = json.loads(reading.rows[0]["rest"])
+    assert (rest["sd.x.ip"], rest["sd.x.ip.2"], rest["sd.x.ip.3"]) == ("1", "2", "3")
+
+
+def test_structured_data_takes_time_in_proportion_to_its_length() -> None:
+    head = b"<34>1 2024-05-01T10:00:00Z host app 1 id "
+    for body in (b"[x" * 3_000_000, b'[x a="' + b"\\" * 3_000_000, b"[x]" * 1_500_000, b'[x a="b' * 1_000_000):
+        began = time.process_time()
+        assert len(read(SYSLOG_READER, head + body).rows) == 1
+        assert time.process_time() - began < 10
+
+
+def years_of(*lines: str, dated: datetime) -> list[int | None]:
+    rows = read(SYSLOG_READER, ("\n".join(lines) + "\n").encode(), dated=dated).rows
+    return [row["time"].year if row["time"] else None for row in rows]
+
+
+def test_a_leap_day_tells_the_year() -> None:
+    dated = datetime(2027, 3, 10, tzinfo=UTC)
+    lines = ("Feb 28 00:00:00 h a: x", "Feb 29 00:00:00 h a: x", "Mar  1 00:00:00 h a: x")
+    assert years_of(*lines, dated=dated) == [2024, 2024, 2024]
+    assert years_of(*lines, "Apr  1 00:00:00 h a: x", "Jan  3 00:00:00 h a: x", dated=dated) == [
+        2024,
+        2024,
+        2024,
+        2024,
+        2025,
+    ]
+    assert years_of(lines[1], lines[0], dated=dated) == [2024, 2024]
+
+
+@pytest.mark.parametrize("other", ["Jan  1 00:00:00", "Dec 31 1999 00:00:00 h a: x", "%A-1-B: Jan  1 00:00:00 h a: x"])
+def test_lines_without_a_date_of_their_own_do_not_turn_the_year(other: str) -> None:
+    lines = ("Nov  1 00:00:00 h a: x", other, "Nov  2 00:00:00 h a: x", "Dec  2 00:00:00 h a: x")
+    years = years_of(*lines, dated=datetime(2024, 12, 10, tzinfo=UTC))
+    assert (years[0], years[2], years[3]) == (2024, 2024, 2024)
+
+
+def test_a_device_behind_a_relay_has_the_year_of_its_own_date() -> None:
+    lines = (
+        "Jan 30 00:00:00 rtr 12: *Dec  2 00:00:00.1: %SYS-5-X: b",
+        "Jan 30 00:00:00 rtr 12: *Jan 29 00:00:00.1: %SYS-5-X: b",
+        "2024-01-31T00:00:00Z rtr 12: *Dec 31 00:00:00.1: %SYS-5-X: b",
+        "Feb  1 00:00:00 rtr 13: *Mar 12 00:00:00.1: %SYS-5-X: b",
+    )
+    assert years_of(*lines, dated=datetime(2024, 3, 10, tzinfo=UTC)) == [2023, 2024, 2023, 2023]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["Jan 31", "Feb 28", "Mar  1", "Dec 31", "Feb 29"]),
+            st.sampled_from(["00:00:00", "23:59:59", "23:59:60", "24:00:00", "12:00:00.5", "12:60:00"]),
+        ),
+        max_size=12,
+    )
+)
+def test_times_do_not_depend_on_the_line_before(times: list[tuple[str, str]]) -> None:
+    """The same line far from others of its day (with a line between) and beside them."""
+    lines = [f"{day} {clock} h a: x" for day, clock in times]
+    dated = datetime(2028, 12, 31, tzinfo=UTC)
+    apart = [line for pair in zip(lines, ["no date"] * len(lines), strict=True) for line in pair]
+    spaced = [row["time"] for row in read(SYSLOG_READER, "\n".join(apart).encode(), dated=dated).rows][::2]
+    assert spaced == [row["time"] for row in read(SYSLOG_READER, "\n".join(lines).encode(), dated=dated).rows]
