@@ -16,6 +16,7 @@ from typing import Any
 import ibis
 import numpy as np
 import orjson
+import pyarrow as pa
 
 from casemate.case import Case
 from casemate.detect.coverage import HOST_COLUMNS
@@ -27,8 +28,10 @@ from casemate.schema.native import FIXED_NAMES
 
 RECORDS_EXPORTED = 1_000
 """Most record addresses of one finding; ``record_count`` says how many there are."""
-MEMORY_BYTES = 512 << 20
+MEMORY_BYTES = 192 << 20
 """What each of the two streams of an export may use before it spills to disk."""
+
+ROWS_AT_ONCE = 2_048
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ class Content:
             ordered = chosen.order_by([chosen.time.asc(nulls_first=False), chosen.id])
             records = _RecordStream(self._records(records_engine))
             for batch in findings_engine.batches(ordered):
-                for row in batch.to_pylist():
+                for row in _rows(batch):
                     addresses, count = records.of(row["id"])
                     yield finding_of(row, addresses, count)
         finally:
@@ -186,8 +189,14 @@ class Content:
         joined = joined.order_by([joined.time.asc(nulls_first=False), joined.evidence, joined.record])
         host = HOST_COLUMNS.get(name)
         for batch in engine.batches(joined):
-            for row in batch.to_pylist():
+            for row in _rows(batch):
                 yield _event(name, host, row)
+
+
+def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+    """Rows of a batch, some at a time: as Python values they are many times larger."""
+    for begin in range(0, batch.num_rows, ROWS_AT_ONCE):
+        yield from batch.slice(begin, ROWS_AT_ONCE).to_pylist()
 
 
 class _RecordStream:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 KINDS: dict[str, str] = {
@@ -82,6 +83,11 @@ _VALUE = (
 )
 _NAMED = [(re.compile(rf"(?:{names})\Z", re.IGNORECASE), kind) for names, kind in NAMES.items()]
 _ANY_NAME = "|".join(NAMES)
+
+
+_NAME_HINTS = ("pass", "pwd", "pswd", "auth", "tok", "sess", "key", "secret", "signature", "credential")
+"""One of them is part of every name of :data:`NAMES`."""
+REMEMBERED_CHARACTERS = 400
 
 
 def _placeholder(kind: str) -> str:
@@ -202,14 +208,14 @@ _RULES: tuple[tuple[tuple[str, ...], re.Pattern[str], Callable[[re.Match[str]], 
         lambda found: _placeholder("token"),
     ),
     (  # name=value, name: value, "name": "value", also escaped once more
-        ("=", ":", "%3d"),
+        _NAME_HINTS,
         re.compile(
             rf"(?P<name>{_ANY_NAME}){_Q}?+\s{{0,4}}+(?:=|:|%3[dD])\s{{0,4}}+(?:=|>)?+\s{{0,2}}+{_VALUE}", re.IGNORECASE
         ),
         _named,
     ),
     (  # --name value, -Name value, /name value
-        ("-", "/"),
+        _NAME_HINTS,
         re.compile(
             rf"(?<![A-Za-z0-9])(?:--?|/)(?:[A-Za-z0-9]{{1,20}}-){{0,3}}(?P<name>{_ANY_NAME})\s{{1,4}}(?![-/]){_VALUE}",
             re.IGNORECASE,
@@ -281,6 +287,16 @@ _RULES: tuple[tuple[tuple[str, ...], re.Pattern[str], Callable[[re.Match[str]], 
 
 def mask(text: str) -> str:
     """`text` with every secret that can be recognised replaced; masking twice changes nothing more."""
+    # titles, patterns and most values come again and again
+    return _remembered(text) if len(text) <= REMEMBERED_CHARACTERS else _masked(text)
+
+
+@lru_cache(maxsize=8_192)
+def _remembered(text: str) -> str:
+    return _masked(text)
+
+
+def _masked(text: str) -> str:
     lowered = text.lower()
     if "private key" in lowered:
         text = _private_keys(text)
@@ -290,6 +306,7 @@ def mask(text: str) -> str:
     return text
 
 
+@lru_cache(maxsize=8_192)
 def secret_field(name: str) -> str | None:
     """The kind of secret a column or key of that name holds as a whole, None if it does not."""
     last = re.split(r"[.\[\]/]", name.strip().lower())[-1]
