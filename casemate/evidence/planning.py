@@ -33,6 +33,7 @@ from casemate.evidence.blobs import (
     source_of,
 )
 from casemate.evidence.continuing import LineStart, Superseded, line_start
+from casemate.evidence.event_log_copies import EVTX, EventLogCopies
 from casemate.evidence.identify import HEAD_BYTES, Identified, identify
 from casemate.evidence.intake import Found, Problem
 from casemate.evidence.known import Known, KnownEvidence
@@ -120,6 +121,7 @@ class Planner:
         self._unhashed: dict[int, list[Source]] = {}
         self._shared_sizes: set[int] = set()
         self._beginnings = Beginnings(store, known, readers)
+        self._event_logs = EventLogCopies(store, known)
         self.pending: deque[Pending] = deque()
         self.problems: list[Problem] = []
         self.known_again = 0
@@ -181,6 +183,8 @@ class Planner:
     def _new(self, item: IngestItem, head: bytes, size: int) -> Iterator[IngestTask]:
         content = Beginning(item.source.size, item.source, item.sha256, waits_in=self._current())
         self._beginnings.add(item.format, head, content)
+        if item.format == EVTX:
+            self._event_logs.add(head, content)
         yield from self._add(item, size)
 
     def _hash(self, source: Source) -> str:
@@ -225,13 +229,12 @@ class Planner:
         `finished` is the blob of a member, which lies in the current stage.
         """
         whole = {"blob": kept(finished[0]), "blob_file": str(finished[1])} if finished is not None else {}
+        if seen.format == EVTX and seen.reader is not None:
+            return (yield from self._event_log(place, source, seen, head, whole))
         longer = self._beginnings.longer(seen.format, head, source)
         if longer is not None:
-            sha256 = finished[0].sha256 if finished is not None else self._hash(source)
-            self._known.add(sha256, source.size)
-            notes = (f"is the beginning of {longer.sha256}; its records are counted there",)
-            seen = replace(seen, reader=None)
-            yield from self._add(self._item(place, source, seen, sha256, **{**whole, "notes": notes}), source.size)
+            note = f"is the beginning of {longer.sha256}; its records are counted there"
+            yield from self._counted_elsewhere(place, source, seen, whole, note)
             return True
         same_place = self._known.before((place.path, place.member_path), place.parent, source.size)
         match = self._beginnings.longest_shorter(seen.format, head, source, same_place)
@@ -244,6 +247,44 @@ class Planner:
             yield from self._following(place, source, seen, head, older, hashed.whole, whole)
         self.continued += 1
         return True
+
+    def _event_log(
+        self, place: _Place, source: Source, seen: Identified, head: bytes, whole: dict[str, Any]
+    ) -> Generator[IngestTask, None, bool]:
+        """Take an event log of which the case or this run has another copy; whether it is so."""
+        copies = self._event_logs.of(head, source)
+        if copies.held_by is not None:
+            note = f"all its records are also in {copies.held_by.sha256}; they are counted there"
+            yield from self._counted_elsewhere(place, source, seen, whole, note)
+            return True
+        twice = [
+            f"holds {count:,} records that {other.sha256} holds too: they are counted twice"
+            for other, count in copies.shared
+            if count
+        ]
+        if copies.holds is None and not twice:
+            return False
+        sha256 = whole["blob"].evidence if whole else self._hash(source)
+        if copies.holds is not None:
+            self._event_logs.forget(head, copies.holds)
+            self.continued += 1
+            seen = replace(seen, note="; ".join([*([seen.note] if seen.note else []), *twice]) or None)
+            yield from self._following(place, source, seen, head, copies.holds, sha256, whole)
+            return True
+        self._known.add(sha256, source.size)
+        yield from self._new(
+            self._item(place, source, seen, sha256, **{**whole, "notes": tuple(twice)}), head, source.size
+        )
+        return True
+
+    def _counted_elsewhere(
+        self, place: _Place, source: Source, seen: Identified, whole: dict[str, Any], note: str
+    ) -> Iterator[IngestTask]:
+        """Keep content of which no record is counted."""
+        sha256 = whole["blob"].evidence if whole else self._hash(source)
+        self._known.add(sha256, source.size)
+        item = self._item(place, source, replace(seen, reader=None), sha256, **{**whole, "notes": (note,)})
+        yield from self._add(item, source.size)
 
     def _readable(self, older: KnownEvidence) -> bool:
         """Whether evidence that was left in place still is what it was."""
