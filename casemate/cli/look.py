@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# pyright: reportArgumentType=false
+# (what an Ibis column can do depends on its table, which is known at run time only)
 import datetime as dt
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -141,7 +143,7 @@ def process_tree(
             soft_wrap=True,
         )
     if not shown:
-        typer.echo("no launch of this process number in the records", err=True)
+        typer.echo("no launch of this process number in the records")
 
 
 def _looking(host: str | None, user: str | None, address: str | None, begin: str | None, until: str | None) -> Looking:
