@@ -85,6 +85,9 @@ REASONS: dict[str, str] = {
 }
 """NTSTATUS and Kerberos (RFC 4120, 7.5.9) codes -> what they say."""
 
+NO_PASSWORD = "no pre-authentication"  # noqa: S105 - a reason, not a password
+"""Of a ticket (4768, PreAuthType 0) granted to an account that need not show its password to get one."""
+
 SESSION_EVENTS: dict[str, str] = {"21": "Logon", "23": "Logoff", "24": "Logoff", "25": "Logon"}
 LOCAL_SESSIONS = "Microsoft-Windows-TerminalServices-LocalSessionManager"
 REMOTE_CONNECTIONS = "Microsoft-Windows-TerminalServices-RemoteConnectionManager"
@@ -115,7 +118,11 @@ def _security(table: ibis.Table) -> ibis.Table:
         **origin(rows, "windows"),
         activity_name=event.cases(*ACTIVITIES.items(), else_="Other"),
         status=status,
-        status_detail=ibis.ifelse(granted, ibis.null("string"), code.cases(*REASONS.items(), else_=code)),
+        status_detail=ibis.cases(
+            (granted & (event == "4768") & (rows.PreAuthType == "0"), NO_PASSWORD),
+            (granted, ibis.null("string")),
+            else_=code.cases(*REASONS.items(), else_=code),
+        ),
         src_endpoint_ip=address(rows.IpAddress).coalesce(address(rows.ClientAddress)),
         src_endpoint_port=integer(rows.IpPort),
         src_endpoint_hostname=known(rows.WorkstationName)

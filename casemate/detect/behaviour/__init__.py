@@ -61,7 +61,7 @@ COLUMNS_READ: dict[str, tuple[str, ...]] = {
         *_PLACE,
         *("src_endpoint_ip", "src_endpoint_hostname", "dst_endpoint_ip", "dst_endpoint_hostname", "dst_endpoint_port"),
         *("device_hostname", "service_name", "user_name", "status", "metadata_product_name"),
-        *("activity_name", "connection_info_uid", "unmapped_attempts"),
+        *("activity_name", "status_detail", "connection_info_uid", "unmapped_attempts"),
     ),
     "http_activity": (
         *_PLACE,

@@ -7,6 +7,8 @@ for the slow ones.  Thresholds are those defenders already act on: fail2ban bans
 * **password guessing** (T1110.001): many failures against one service.
 * **password spraying** (T1110.003): failures of many different accounts from one source, few tries
   each, that mostly stay failures; people behind one shared address mostly succeed.
+* **account names tried at Kerberos** (T1087.002): the same where the domain knew none of the names, so that no
+  password was looked at.
 * **success after guessing**: a logon that got in, after guessing of the same source on the same
   service, by an account that was guessed (or by an unnamed one, where the log names none).
 * **success after guessing of other accounts**: the same from outside by an account that was not guessed, soon
@@ -64,6 +66,7 @@ def _rule(
     name: str, title: str, severity: str, technique: str, means: str, vector: str = "credential"
 ) -> BehaviourRule:
     tactic = "reconnaissance" if vector == "network" else "credential-access"
+    tactic = "discovery" if name == "account_enumeration" else tactic
     tactics = ("credential-access", "initial-access") if name.startswith("success_after_guessing") else (tactic,)
     return BehaviourRule(name, title, severity, vector, tuple(technique.split()), tactics, means)
 
@@ -97,6 +100,13 @@ RULES: tuple[BehaviourRule, ...] = (
         "low",
         "T1110.003",
         "an outside source failed with many different accounts; every service facing the internet sees this",
+    ),
+    _rule(
+        "account_enumeration",
+        "Account names tried at Kerberos",
+        "medium",
+        "T1087.002",
+        "one source asked for tickets of many names, and the domain knew none of them: no password was tried",
     ),
     _rule(
         "password_guessing", "Password guessing", "medium", "T1110.001", "one source failed many times on one service"
@@ -225,6 +235,7 @@ def _judged(table: ibis.Table, settings: GuessingSettings) -> ibis.Table:
     # Of one account that is known to belong there: what failed later had been right before.
     returning = (table.result == "failure") & (table.account != "") & (table.successes_before > 0)
     stored = (table.accounts == 1) & calm & (returning | (table.inside & steady))
+    asked = (table.asked & (table.lost == 1)).cast("int64").max().over(scope) == 1
     outside = ~table.inside
     table = table.mutate(
         rule=ibis.cases(
@@ -232,6 +243,7 @@ def _judged(table: ibis.Table, settings: GuessingSettings) -> ibis.Table:
             (table.lost == 0, ibis.null("string")),
             (stored & (table.all_failures >= settings.failures_inside), "repeated_failure"),
             (stored, ibis.null("string")),
+            ((table.sprayed | guessed) & ~asked, "account_enumeration"),
             (table.sprayed & outside, "password_spraying_outside"),
             (table.sprayed, "password_spraying"),
             (guessed & outside, "password_guessing_outside"),

@@ -1,7 +1,7 @@
 """One shape for everything that looks like trying to log on, whatever log tells of it.
 
 Columns: ``evidence, record, time, source_kind, source, inside, target_kind, target, service, user,
-result, tries, login_log``.  ``result`` is
+result, asked, tries``.  ``result`` is
 
 * ``failure``, ``success``: the log says so;
 * ``likely_success``: an SSH session whose log does not say, but which lasted longer than sshd keeps an
@@ -9,7 +9,10 @@ result, tries, login_log``.  ``result`` is
   than key exchange and the six tries of ``MaxAuthTries`` take;
 * ``visit``: the client only read the server's greeting and tried nothing;
 * ``undecided``: the log does not say.  Zeek guesses ``auth_success`` from packet sizes and leaves
-  it unset where it cannot (https://docs.zeek.org/en/master/logs/ssh.html).
+  it unset where it cannot (https://docs.zeek.org/en/master/logs/ssh.html).  A Kerberos ticket granted without
+  pre-authentication shows no password either (Microsoft's documentation of event 4768).
+
+``asked`` is false where the answer came before any password was looked at: Kerberos that knows no such user.
 
 ``tries`` is the number of tries inside one record: one reused connection can carry many.
 """
@@ -70,7 +73,9 @@ def logons(authentication: ibis.Table, network: ibis.Table, own: Sequence[str], 
     long = (table.milliseconds >= settings.session_milliseconds) & (table.heard >= settings.session_bytes)
     unsaid = table.status.fill_null("Unknown") == "Unknown"
     banner = unsaid & (table.service_name == "ssh") & (table.said <= settings.banner_bytes)
+    unshown = (table.status_detail == "no pre-authentication").fill_null(False)
     result = ibis.cases(
+        (unshown, "undecided"),
         ((table.status == "Failure").fill_null(False), "failure"),
         ((table.status == "Success").fill_null(False), "success"),
         ((unsaid & (table.service_name == "ssh") & long).fill_null(False), "likely_success"),
@@ -95,6 +100,7 @@ def logons(authentication: ibis.Table, network: ibis.Table, own: Sequence[str], 
         service=_service(table),
         user=ibis.ifelse(user == "", ibis.null("string"), user),
         result=result,
+        asked=~((table.service_name == "kerberos") & (table.status_detail == "no such user")).fill_null(False),
         tries=ibis.greatest(table.unmapped_attempts.fill_null(1), ibis.literal(1, type="int64")),
     )
 
@@ -153,6 +159,7 @@ def login_connections(network: ibis.Table, authentication: ibis.Table, own: Sequ
         service=table.dst_endpoint_port.cast("string") + "/tcp",
         user=ibis.null("string"),
         result=ibis.literal("undecided"),
+        asked=ibis.literal(True),
         tries=ibis.literal(1, type="int64"),
     )
 
@@ -198,5 +205,6 @@ def web_logons(http: ibis.Table, own: Sequence[str]) -> ibis.Table:
         ),
         user=table.actor_user_name.lower(),
         result=table.result,
+        asked=ibis.literal(True),
         tries=ibis.literal(1, type="int64"),
     )

@@ -363,6 +363,27 @@ def test_another_account_than_the_guessed_one_gets_in_soon(connection):
         assert not [rule for rule in rules(found) if rule.startswith("success")]
 
 
+KERBEROS = {**WINDOWS, "service_name": "kerberos"}
+
+
+def test_names_that_kerberos_does_not_know_are_enumeration_and_no_success_follows(connection):
+    unknown = {**KERBEROS, "status_detail": "no such user"}
+    tries = [logon(i, "Failure", "10.0.7.7", f"user{i}", **unknown) for i in range(12)]
+    rows = run(connection, logons=[*tries, logon(20, "Success", "10.0.7.7", "carol", **KERBEROS)])
+    assert [(row["rule"], row["techniques"]) for row in rows] == [("account_enumeration", ["T1087.002"])]
+
+
+def test_a_ticket_without_pre_authentication_is_no_success_after_spraying(connection):
+    wrong = {**KERBEROS, "status_detail": "wrong password"}
+    tries = [logon(i, "Failure", "10.0.7.7", f"user{i}", **wrong) for i in range(12)]
+    free = logon(20, "Success", "10.0.7.7", "free", **KERBEROS, status_detail="no pre-authentication")
+    right = logon(30, "Success", "10.0.7.7", "right", **KERBEROS)
+    rows = run(connection, logons=[*tries, free, right])
+    won = next(row for row in rows if row["rule"] == "success_after_guessing")
+    assert (set(rules(rows)), len(won["records"])) == ({"password_spraying", "success_after_guessing"}, 1)
+    assert json.loads(won["why"])["counts"]["account"] == "right"
+
+
 def test_the_end_of_a_session_is_no_logon(connection):
     tries = [logon(i, "Failure") for i in range(20)]
     rows = run(connection, logons=[*tries, logon(30, "Success", activity_name="Logoff")])
