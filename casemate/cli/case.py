@@ -30,7 +30,10 @@ def pack(
     _tell(packed, "packed", out, out.stat().st_size, as_json)
 
 
-@app.command("unpack", epilog="Example: casemate case unpack case.tar.zst CASE")
+@app.command(
+    "unpack",
+    epilog="Example: casemate case pack --case CASE --out case.tar.zst or casemate case unpack case.tar.zst OPENED",
+)
 def unpack(
     file: Annotated[Path, typer.Argument(help="An archive made by 'case pack'.", metavar="FILE", show_default=False)],
     folder: Annotated[Path, typer.Argument(help="The new case folder.", metavar="DIR", show_default=False)],

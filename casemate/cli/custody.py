@@ -71,7 +71,7 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command("seal", epilog="Example: casemate custody seal --case CASE --key seal.key --out /elsewhere/seal.json")
+@app.command("seal", epilog="Example: casemate custody seal --case CASE --key seal.key --make-key")
 def seal(
     key: Annotated[Path, typer.Option("--key", help="Private Ed25519 key (PEM).", metavar="FILE", show_default=False)],
     case: Annotated[
