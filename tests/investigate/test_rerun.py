@@ -20,7 +20,6 @@ from whole_run import command
 from casemate.case import Case
 from casemate.cli.schemas import published
 from casemate.engine.duckdb import DuckDBEngine
-from casemate.engine.protocol import Engine
 from casemate.explore.runs import last_run
 from casemate.intel.store import home
 from casemate.investigate.rerun import Rerun, compare, rerun, rules_of_run
@@ -98,14 +97,12 @@ def grown(made: Path, tmp_path: Path) -> Path:
     return tmp_path / "case"
 
 
-def again(path: Path, tmp_path: Path, engine: Engine | None = None, workers: int = 1) -> Rerun:
+def again(path: Path, tmp_path: Path, workers: int = 1) -> Rerun:
     with Case.open(path) as case, Case.create(tmp_path / "again", case.settings) as second:
         facts = last_run(case)
         assert facts is not None
         options = Options(rules_of_run(facts).paths, home() / "compiled", workers=workers)
-        return rerun(
-            case, facts, second, options, engine or DuckDBEngine(), clock=lambda: dt.datetime(2027, 1, 1, tzinfo=dt.UTC)
-        )
+        return rerun(case, facts, second, options, DuckDBEngine(), clock=lambda: dt.datetime(2027, 1, 1, tzinfo=dt.UTC))
 
 
 def test_a_case_that_grew_gives_the_same_rows_from_what_it_keeps(grown: Path) -> None:
@@ -131,11 +128,6 @@ def test_the_verdict_for_people_is_one_line(grown: Path) -> None:
 
 def test_workers_do_not_matter(grown: Path, tmp_path: Path) -> None:
     assert again(grown, tmp_path, workers=2).identical
-
-
-@pytest.mark.spark
-def test_the_engine_does_not_matter(grown: Path, tmp_path: Path, spark: Engine) -> None:
-    assert again(grown, tmp_path, spark).identical
 
 
 def test_the_order_of_files_does_not_matter(tmp_path: Path, investigator) -> None:
