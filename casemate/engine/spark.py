@@ -112,7 +112,8 @@ class SparkEngine:
 
     def hold(self, expr: ibis.Table) -> ibis.Table:
         """Execute an expression once; its rows as a table that lives as long as this engine."""
-        return expr.cache()
+        # asked of this connection by name: a table without records would find DuckDB as its engine
+        return self._connection._cached_table(expr)
 
     def collect(self, expr: ibis.Table) -> pa.Table:
         """Execute an expression and return its rows."""

@@ -120,7 +120,7 @@ def _split(
             record = item.first_record + len(item.lines) if isinstance(item, LineBlock) else item.record + 1
         offset += len(whole) + unit
     if skipping:
-        yield OverlongLine(record, offset, skipping + len(carry))
+        yield OverlongLine(record, offset, skipping + len(carry) - _trailing_cr(carry, encoding))
     elif carry:
         yield from _block([carry], record, offset, unit, encoding, line_bytes)
 

@@ -48,8 +48,8 @@ def case_summary(case: Case, *, shown: str | None = None, verified: bool | None 
 
 def _reader_notes(engine: DuckDBEngine) -> tuple[str, ...]:
     """One sentence on what readers had to assume or could not read; none where they had nothing to say."""
-    evidence = engine.read("evidence")
-    noted = engine.collect(evidence.filter(evidence.notes.length() > 0).select("notes")).to_pylist()
+    found = engine.collect(engine.read("evidence").select("notes"))
+    noted = [row for row in found.to_pylist() if row["notes"]]
     if not noted:
         return ()
     texts = sorted({note for row in noted for note in row["notes"]}, key=lambda note: ("year" not in note, note))
