@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from casemate.case import Case
 from casemate.demo.generate import SETTINGS, Demo, generate
@@ -16,6 +18,11 @@ from casemate.engine.protocol import Engine
 from casemate.intel.store import own_rules
 from casemate.investigate.run import Options, RunReport, investigate
 from casemate.settings import Settings
+
+# CI runs the same examples each time, so that a change fails for what it changed; elsewhere every run tries new ones
+hypothesis_settings.register_profile("ci", derandomize=True, deadline=None)
+if os.environ.get("CI"):
+    hypothesis_settings.load_profile("ci")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

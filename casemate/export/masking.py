@@ -261,7 +261,7 @@ _RULES: tuple[tuple[tuple[str, ...], re.Pattern[str], Callable[[re.Match[str]], 
         re.compile(
             r"(?P<head>\b(?:sshpass|mysql\w{0,12}|mariadb\w{0,12}|psexec(?:64)?|paexec|xfreerdp|rdesktop|plink|pscp|redis-cli"
             r"|crackmapexec|netexec|nxc|evil-winrm|mongo\w{0,8}|7za?|7zr|7zz)(?:\.exe)?[\"']?\s[^\r\n|;&]{0,200}?"
-            r"(?<=[\s\"'])(?:-pw|-p|/p:|-a|-hp)(?:\s{0,4}))"
+            r"(?<=[\s\"'])(?:-pw(?=\s)|-p|/p:|-a|-hp)(?:\s{0,4}))"
             rf"(?![-\s]){_VALUE}",
             re.IGNORECASE,
         ),

@@ -112,6 +112,11 @@ def test_any_secret_in_a_known_place_is_masked_and_masking_twice_changes_nothing
     assert mask(masked) == masked
 
 
+def test_a_password_that_begins_like_another_option_is_masked_whole() -> None:
+    assert mask("mysql -u root -pwinter2026 db") == "mysql -u root -p[masked:password] db"
+    assert mask("plink -pw winter2026 host") == "plink -pw [masked:password] host"
+
+
 @given(st.text(max_size=300))
 @settings(deadline=None)
 def test_any_text_can_be_masked(text: str) -> None:
