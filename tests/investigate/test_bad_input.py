@@ -622,11 +622,11 @@ def test_raw_prints_exactly_the_original_bytes(folder: Path, investigated, share
                 break
 
 
-def test_a_report_that_nobody_reads_to_its_end_is_no_error(received: Path, home: Path) -> None:
+def test_a_report_that_nobody_reads_to_its_end_ends_quietly_and_not_as_done(received: Path, home: Path) -> None:
     child = start("show", "findings", "--case", received, "--json", home=home)
     assert child.stdout is not None
     child.stdout.close()
     child.stdout = io.BytesIO()
     child.wait(60)
     assert child.stderr is not None
-    assert (child.returncode, child.stderr.read()) == (0, b"")
+    assert (child.returncode, child.stderr.read()) == (141, b"")
