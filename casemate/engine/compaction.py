@@ -44,11 +44,6 @@ def compact(store: Store, table: str, *, most: int = MOST_SMALL_PARTS) -> bool:
     return True
 
 
-def compact_all(store: Store) -> list[str]:
-    """Compact every table that needs it; the names of those that did."""
-    return [table for table in store.tables() if compact(store, table)]
-
-
 def _rows(root: Path, parts: Sequence[Part]) -> Iterator[pa.RecordBatch]:
     for part in parts:
         text = [field.name for field in part.schema if pa.types.is_string(field.type)]

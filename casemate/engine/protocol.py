@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import ibis
 import pyarrow as pa
@@ -123,6 +123,3 @@ class Engine(Protocol):
     def close(self) -> None:
         """Give back processes and memory."""
         ...
-
-
-EngineOptions = Mapping[str, Any]

@@ -83,14 +83,6 @@ class _Place:
         return f"{self.path}!/{self.member_path}" if self.member_path is not None else self.path
 
 
-@dataclass
-class _Kept:
-    """Content that is in a stage already: its source and blob file (a member, or an appended end)."""
-
-    source: Source
-    item: dict
-
-
 class Planner:
     """Plans one run over `found` files.
 

@@ -123,11 +123,6 @@ class IngestResult:
     problems: tuple[Problem, ...]
 
 
-def read_evidence(item: IngestItem, folder: str, limits: Limits | None = None) -> IngestResult:
-    """Read one piece of evidence by itself.  See :func:`read_task`."""
-    return read_task(IngestTask(folder, (item,), limits or Limits()))
-
-
 def read_task(task: IngestTask, beat: Beat | None = None) -> IngestResult:
     """Read all items of a task, in order.
 
