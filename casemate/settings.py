@@ -24,6 +24,8 @@ PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 TLP = ("red", "amber+strict", "amber", "green", "clear")  # https://www.first.org/tlp/ version 2.0
 ASSET_KINDS = ("host", "share", "bucket", "repository", "model", "dataset", "account", "service", "other")
 FILE_BYTES = 4 * 1024 * 1024
+PLACEHOLDER_VALUES = 10_000
+"""Most values of one placeholder."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,14 @@ class Vendor:
 
 
 @dataclass(frozen=True)
+class Placeholder:
+    """What stands for ``%name%`` in Sigma rules (modifier ``expand``): any of the values, wildcards allowed."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Settings:
     """Settings of one case.
 
@@ -55,6 +65,7 @@ class Settings:
         gap_minutes: longest pause inside one attempt.
         core: core assets.
         vendors: vendors with access.
+        placeholders: values for the placeholders of Sigma rules, by name.
         limits: limits on hostile input.
     """
 
@@ -65,6 +76,7 @@ class Settings:
     gap_minutes: int = 30
     core: tuple[Asset, ...] = ()
     vendors: tuple[Vendor, ...] = ()
+    placeholders: tuple[Placeholder, ...] = ()
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -111,10 +123,11 @@ def read_settings(path: Path) -> Settings:
 
 def parse_settings(values: Mapping[str, Any]) -> Settings:
     """Settings from the values of ``case.toml``.  Raises BadInput."""
-    _only(values, {"name", "tlp", "own", "clock", "attempts", "core", "vendors", "limits"}, "")
-    clock, attempts, limits = (_table(values, name) for name in ("clock", "attempts", "limits"))
+    _only(values, {"name", "tlp", "own", "clock", "attempts", "core", "vendors", "sigma", "limits"}, "")
+    clock, attempts, sigma, limits = (_table(values, name) for name in ("clock", "attempts", "sigma", "limits"))
     _only(clock, {"zone"}, "clock.")
     _only(attempts, {"gap_minutes"}, "attempts.")
+    _only(sigma, {"placeholders"}, "sigma.")
     default = Settings()
     gap = attempts.get("gap_minutes", default.gap_minutes)
     if type(gap) is not int:
@@ -137,8 +150,30 @@ def parse_settings(values: Mapping[str, Any]) -> Settings:
             Vendor(_text(entry.get("name"), "vendors.name"), _texts(entry.get("match", ()), "vendors.match"))
             for entry in _entries(values, "vendors", {"name", "match"})
         ),
+        placeholders=parse_placeholders(sigma.get("placeholders", {}), "case.toml"),
         limits=Limits.from_settings(dict(limits)),
     )
+
+
+def parse_placeholders(values: object, where: str) -> tuple[Placeholder, ...]:
+    """Placeholders from a table of names and values (a text or number, or a list of them), sorted by name.
+
+    Raises:
+        BadInput: a name or value that cannot be.
+    """
+    if not isinstance(values, dict):
+        raise BadInput("placeholders must be a table of names and values", where=where)
+    found = []
+    for name, given in values.items():
+        if not isinstance(name, str) or not name or "%" in name or not name.isprintable():
+            raise BadInput(f"'{name}' cannot be the name of a placeholder", where=where)
+        entries = given if isinstance(given, list) else [given]
+        if not entries or len(entries) > PLACEHOLDER_VALUES:
+            raise BadInput(f"placeholder '{name}' must have from 1 to {PLACEHOLDER_VALUES} values", where=where)
+        if not all(type(entry) in (str, int, float) for entry in entries):
+            raise BadInput(f"placeholder '{name}' must be a text or number, or a list of them", where=where)
+        found.append(Placeholder(name, tuple(dict.fromkeys(str(entry) for entry in entries))))
+    return tuple(sorted(found, key=lambda placeholder: placeholder.name))
 
 
 def _only(values: Mapping[str, Any], known: set[str], prefix: str) -> None:
@@ -213,6 +248,15 @@ def format_settings(settings: Settings) -> str:
     for asset in settings.core:
         lines += ["[[core]]", f"name = {_toml(asset.name)}", f"kind = {_toml(asset.kind)}"]
         lines += [f"match = {_toml(list(asset.match))}"]
+    lines += [
+        "",
+        "# Values for the placeholders of Sigma rules (modifier expand); wildcards and escapes as in a rule.",
+        "# [sigma.placeholders]",
+        '# administrators = ["adm-*", "svc-backup"]',
+    ]
+    if settings.placeholders:
+        lines += ["[sigma.placeholders]"]
+        lines += [f"{_toml(one.name)} = {_toml(list(one.values))}" for one in settings.placeholders]
     lines += ["", "# Vendors with access.", "# [[vendors]]", '# name = "Support Ltd"', '# match = ["vendor-support"]']
     for vendor in settings.vendors:
         lines += ["[[vendors]]", f"name = {_toml(vendor.name)}", f"match = {_toml(list(vendor.match))}"]

@@ -25,7 +25,7 @@ from casemate.engine.parts import StagedPart, write_part
 from casemate.errors import BadInput, CannotFinish, CaseDamaged, CaseLocked
 from casemate.evidence.blobs import kept, write_blob
 from casemate.evidence.verify import verify
-from casemate.settings import Asset, Settings, Vendor, format_settings, read_settings
+from casemate.settings import Asset, Placeholder, Settings, Vendor, format_settings, read_settings
 
 SCHEMA = pa.schema([pa.field("record", pa.int64(), nullable=False), pa.field("text", pa.string())])
 STEPS = 12
@@ -131,6 +131,7 @@ def test_settings_survive_writing_and_reading(tmp_path: Path) -> None:
         gap_minutes=45,
         core=(Asset("weights", "bucket", ("s3://weights", 'odd "name"')), Asset("jump host")),
         vendors=(Vendor("Support Ltd", ("vendor1",)),),
+        placeholders=(Placeholder('a "b"', ("x", "*\\y")), Placeholder("b", ("1",))),
         limits=Settings().limits.from_settings({"line_bytes": 1000, "query_seconds": 1.5}),
     )
     (tmp_path / "case.toml").write_text(format_settings(settings))
@@ -157,6 +158,9 @@ def test_settings_survive_writing_and_reading(tmp_path: Path) -> None:
         ("[[core]]\nkind = 'host'", "'core.name'"),
         ("[[core]]\nname = 'x'\nkind = 'planet'", "must be one of"),
         ("core = 3", "tables"),
+        ("[sigma.placeholders]\nadmins = true", "'admins' must be a text or number"),
+        ("[sigma.placeholders]\nadmins = []", "'admins' must have from 1"),
+        ("[sigma]\nplaceholder = {}", "unknown setting 'sigma.placeholder'"),
         ("limits = 3", "must be a table"),
         ("= broken", "is not TOML"),
         ("\xff", "is not TOML"),

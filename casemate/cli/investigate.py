@@ -6,16 +6,25 @@ import dataclasses
 import datetime as dt
 import getpass
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from casemate.case import CUSTODY, Case
-from casemate.cli.options import CaseOption, EngineOption, JsonOption, OwnOption, RulesOption
+from casemate.cli.options import (
+    CaseOption,
+    EngineOption,
+    JsonOption,
+    OwnOption,
+    PlaceholderOption,
+    PlaceholdersOption,
+    RulesOption,
+)
 from casemate.cli.output import console, visible, write_json
 from casemate.cli.progress import counting, stages
+from casemate.detect.sigma.placeholders import given_placeholders
 from casemate.engine.duckdb import DuckDBEngine
 from casemate.engine.protocol import Engine
 from casemate.errors import BadInput
@@ -45,6 +54,8 @@ def investigate(
     case: CaseOption,
     own: OwnOption = None,
     rules: RulesOption = None,
+    placeholder: PlaceholderOption = None,
+    placeholders: PlaceholdersOption = None,
     repin: Annotated[
         bool, typer.Option("--repin", help="Use the rules installed now, not those the case is pinned to.")
     ] = False,
@@ -70,7 +81,15 @@ def investigate(
         worker = make_engine(engine, workers)
         try:
             report = investigate_case(
-                opened, evidence, worker, rules=rules, repin=repin, workers=workers, in_place=by_reference, quiet=quiet
+                opened,
+                evidence,
+                worker,
+                rules=rules,
+                placeholders=given_placeholders(opened.settings.placeholders, placeholders or (), placeholder or ()),
+                repin=repin,
+                workers=workers,
+                in_place=by_reference,
+                quiet=quiet,
             )
         finally:
             worker.close()
@@ -131,6 +150,7 @@ def investigate_case(
     engine: Engine,
     *,
     rules: Iterable[Path] | None = None,
+    placeholders: Mapping[str, tuple[str, ...]] | None = None,
     repin: bool = False,
     workers: int = 1,
     in_place: bool = False,
@@ -138,7 +158,14 @@ def investigate_case(
 ) -> RunReport:
     """Run the investigation with progress on standard error."""
     paths, pinned = rules_for(case, rules, repin=repin)
-    options = Options(rules=paths, pins=pinned, cache=home() / "compiled", workers=workers, in_place=in_place)
+    options = Options(
+        rules=paths,
+        pins=pinned,
+        cache=home() / "compiled",
+        workers=workers,
+        in_place=in_place,
+        placeholders=placeholders,
+    )
     with counting("reading", quiet=quiet) as reading, stages(quiet=quiet) as tell:
 
         def read(progress: Progress) -> None:

@@ -22,4 +22,23 @@ RulesOption = Annotated[
         show_default=False,
     ),
 ]
+PlaceholderOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--placeholder",
+        help="Value of a placeholder %NAME% of Sigma rules (modifier expand), in place of those in case.toml; "
+        "repeatable, also for one name.",
+        metavar="NAME=VALUE",
+        show_default=False,
+    ),
+]
+PlaceholdersOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--placeholders",
+        help="YAML file of placeholders and their values: a Sigma pipeline's vars, or NAME: [VALUE, ...]; repeatable.",
+        metavar="FILE",
+        show_default=False,
+    ),
+]
 EngineOption = Annotated[str, typer.Option("--engine", help="duckdb (this machine) or spark.", metavar="NAME")]

@@ -19,7 +19,7 @@ from casemate.errors import BadInput
 from casemate.evidence.ingest import Progress
 from casemate.explore.runs import last_run
 from casemate.intel.store import home
-from casemate.investigate.rerun import Rerun, Row, TableComparison, identity, rules_of_run
+from casemate.investigate.rerun import Rerun, Row, TableComparison, identity, placeholders_of_run, rules_of_run
 from casemate.investigate.rerun import rerun as run_again
 from casemate.investigate.run import Options
 
@@ -51,7 +51,9 @@ def rerun(
         if facts is None:
             raise BadInput("no run has come to its end in this case", hint="casemate investigate LOGS --case CASE")
         found_rules = rules_of_run(facts, rules or ())
-        options = Options(found_rules.paths, home() / "compiled", found_rules.pins, workers)
+        options = Options(
+            found_rules.paths, home() / "compiled", found_rules.pins, workers, placeholders=placeholders_of_run(facts)
+        )
         with tempfile.TemporaryDirectory(prefix="casemate-rerun-") as scratch:
             place = folder or Path(scratch) / "case"
             worker = make_engine(engine, workers)

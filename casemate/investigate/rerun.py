@@ -33,12 +33,13 @@ from casemate.evidence.intake import Found
 from casemate.evidence.known import REGISTRATIONS_TABLE
 from casemate.explore.rows import json_rows
 from casemate.intel.store import Pin, own_rules, resolve
-from casemate.investigate.phases import digest, phase_state
-from casemate.investigate.rules import PHASE, matcher_version
+from casemate.investigate.phases import phase_state
+from casemate.investigate.rules import PHASE, rules_inputs
 from casemate.investigate.run import Options, RunReport, Stages, investigate, run_id
+from casemate.triage.annotations import TABLE as ANNOTATIONS_TABLE
 
-UNCOMPARED = frozenset({REGISTRATIONS_TABLE})
-"""Tables outside the comparison."""
+UNCOMPARED = frozenset({REGISTRATIONS_TABLE, ANNOTATIONS_TABLE})
+"""Tables outside the comparison: when and by whom evidence was received, and what people said."""
 ROWS_SHOWN = 5
 """Rows told of each side of a table that differs."""
 TEXT_SHOWN = 2_000
@@ -131,6 +132,11 @@ def rules_of_run(facts: dict[str, Any], given: Sequence[Path] = ()) -> RunRules:
             hint="give the rules of that run with --rules PATH, or investigate again with those of today",
         )
     return RunRules(paths, () if given else pins)
+
+
+def placeholders_of_run(facts: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The values a run used for the placeholders of Sigma rules."""
+    return {str(name): tuple(map(str, values)) for name, values in facts.get("placeholders", {}).items()}
 
 
 def rerun(
@@ -248,11 +254,12 @@ def _registrations(case: Case) -> Iterator[Row]:
 
 def _notes(case: Case, facts: dict[str, Any], undated: int) -> list[str]:
     notes = []
+    rule_set, placeholders = str(facts.get("rule_set")), placeholders_of_run(facts)
     if facts.get("casemate") != __version__:
         notes.append(f"the last run was by Casemate {facts.get('casemate')}, this is {__version__}")
-    elif facts.get("run") != run_id(case, str(facts.get("rule_set"))):
+    elif facts.get("run") != run_id(case, rule_set, placeholders):
         notes.append("settings or evidence changed since the last run that came to its end")
-    if phase_state(case, PHASE).inputs != digest([matcher_version(), str(facts.get("rule_set"))]):
+    if phase_state(case, PHASE).inputs != rules_inputs(rule_set, placeholders):
         notes.append("the findings were made by another state of Casemate's code or libraries than this one")
     if undated:
         notes.append(

@@ -66,19 +66,26 @@ class RulesRun:
     seconds: float
 
 
-def detect_by_rules(case: Case, engine: Engine, paths: Sequence[Path], cache: Path, tell: Tell) -> RulesRun:
-    """Bring findings of rules and correlations up to date with the case's evidence and `paths`.
+def detect_by_rules(
+    case: Case,
+    engine: Engine,
+    paths: Sequence[Path],
+    cache: Path,
+    tell: Tell,
+    placeholders: Mapping[str, tuple[str, ...]],
+) -> RulesRun:
+    """Bring findings of rules and correlations up to date with the case's evidence, `paths` and `placeholders`.
 
     Raises:
         BadInput: a path cannot be read.
         CannotFinish: disk full or the like; what was committed stays.
     """
-    installed = install_rules(paths, cache)
+    installed = install_rules(paths, cache, placeholders=placeholders)
     rule_set = hash_rule_files(installed.files)
     stored = stored_tables(case)
     engine.use(stored)
     before = phase_state(case, PHASE)
-    inputs = digest([matcher_version(), rule_set])
+    inputs = rules_inputs(rule_set, placeholders)
     same = before.inputs == inputs
     kept = kept_rows(case, "evidence")
     done = kept_rows(case, "matched") if same else {}
@@ -95,6 +102,11 @@ def detect_by_rules(case: Case, engine: Engine, paths: Sequence[Path], cache: Pa
         case.commit(stage, remove=replaced, facts={"phase": PHASE, "inputs": inputs})
     correlations = _correlate(case, engine, installed, inputs)
     return _told(case, engine, installed, rule_set, correlations)
+
+
+def rules_inputs(rule_set: str, placeholders: Mapping[str, tuple[str, ...]]) -> str:
+    """What besides the records decides the findings of this phase."""
+    return digest([matcher_version(), rule_set, sorted(placeholders.items())])
 
 
 def matcher_version() -> str:

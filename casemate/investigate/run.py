@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from casemate import __version__
 from casemate.case import Case
+from casemate.detect.sigma.placeholders import given_placeholders
 from casemate.engine.compaction import compact
 from casemate.engine.memory import give_back_memory
 from casemate.engine.protocol import Engine
@@ -20,6 +21,7 @@ from casemate.investigate.behaviour import detect_behaviour
 from casemate.investigate.phases import digest
 from casemate.investigate.rules import RulesRun, detect_by_rules
 from casemate.settings import Settings
+from casemate.triage.annotations import rebuild as rebuild_annotations
 
 Stages = Callable[[str, int, int], None]
 """Called with the name of a stage, how much of it is done, and how much there is."""
@@ -35,6 +37,7 @@ class Options:
         cache: folder for compiled rules.
         workers: processes that read evidence.
         in_place: leave evidence where it is instead of keeping a copy.
+        placeholders: values for the placeholders of Sigma rules; those of the case's settings when None.
     """
 
     rules: tuple[Path, ...]
@@ -42,6 +45,7 @@ class Options:
     pins: tuple[Pin, ...] = ()
     workers: int = 1
     in_place: bool = False
+    placeholders: Mapping[str, tuple[str, ...]] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,15 +102,19 @@ def investigate(
     compacted = tuple(name for name in (*NATIVE, "evidence", "registrations", "rejects") if compact(case.store, name))
     give_back_memory()
     tell("rules", 0, 0)
-    rules = detect_by_rules(case, engine, options.rules, options.cache, tell)
+    placeholders = options.placeholders
+    if placeholders is None:
+        placeholders = given_placeholders(case.settings.placeholders)
+    rules = detect_by_rules(case, engine, options.rules, options.cache, tell, placeholders)
     tell("behaviour", 0, 1)
     behaviour = detect_behaviour(case, engine)
     tell("behaviour", 1, 1)
     tell("attempts", 0, 1)
     attempts = build_attempts(case, engine)
     tell("attempts", 1, 1)
+    rebuild_annotations(case)
     engine.use(stored_tables(case))
-    run = run_id(case, rules.rule_set)
+    run = run_id(case, rules.rule_set, placeholders)
     case.log(
         "note",
         {
@@ -116,6 +124,7 @@ def investigate(
             "rule_set": rules.rule_set,
             "rules_from": [str(path) for path in options.rules],
             "pins": [asdict(pin) for pin in options.pins],
+            "placeholders": {name: list(values) for name, values in sorted(placeholders.items())},
             "rules_ran": rules.ran,
             "rules_not_run": rules.not_run,
             "suppressed": rules.suppressed,
@@ -126,7 +135,7 @@ def investigate(
     return RunReport(run, intake, rules, behaviour.findings, behaviour.own_networks, attempts, compacted)
 
 
-def run_id(case: Case, rule_set: str) -> str:
-    """The name of a run: the same evidence, rules, settings and version give the same name."""
+def run_id(case: Case, rule_set: str, placeholders: Mapping[str, tuple[str, ...]]) -> str:
+    """The name of a run: the same evidence, rules, placeholders, settings and version give the same name."""
     settings: Settings = case.settings
-    return digest([__version__, rule_set, settings, *sorted(case.blobs)])[:16]
+    return digest([__version__, rule_set, sorted(placeholders.items()), settings, *sorted(case.blobs)])[:16]

@@ -24,9 +24,10 @@ from casemate.detect.sigma.compiled import (
     TablePlans,
     column_of,
 )
-from casemate.detect.sigma.conditions import ConditionReader, Placeholders
+from casemate.detect.sigma.conditions import ConditionReader
 from casemate.detect.sigma.load import LoadedRule, RuleError
 from casemate.detect.sigma.logsources import EventSource, sources_for
+from casemate.detect.sigma.placeholders import Placeholders
 from casemate.detect.sigma.selectivity import in_order, needed_atoms
 from casemate.detect.sigma.tags import attack_of
 from casemate.detect.sigma.values import UncompilableError

@@ -6,7 +6,8 @@ their modifiers applied, typed values), nothing from text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ from sigma.rule import SigmaRule
 from sigma.rule.detection import SigmaDetection, SigmaDetectionItem
 from sigma.types import (
     Placeholder,
+    SigmaCasedString,
     SigmaExists,
     SigmaExpansion,
     SigmaFieldReference,
@@ -26,12 +28,11 @@ from sigma.types import (
 
 from casemate.detect.sigma.atoms import Atom
 from casemate.detect.sigma.compiled import Node
+from casemate.detect.sigma.placeholders import Placeholders
 from casemate.detect.sigma.values import UncompilableError, atom_of
 
 NODES = 100_000
 """Most nodes of one condition once its values are spelled out."""
-
-Placeholders = Mapping[str, tuple[str, ...]]
 
 
 class ConditionReader:
@@ -41,10 +42,17 @@ class ConditionReader:
         self._rule = rule
         self._placeholders = placeholders
         self._nodes = 0
+        self._missing: dict[str, None] = {}
 
     def condition(self) -> Node:
-        """All conditions of the rule; a record must fulfil one of them."""
+        """All conditions of the rule; a record must fulfil one of them.
+
+        Raises:
+            UncompilableError: a part of it cannot be answered, or a placeholder has no values.
+        """
         found = [self._tree(condition.parse(postprocess=False)) for condition in self._rule.detection.parsed_condition]
+        if self._missing:
+            raise UncompilableError(_missing_reason(list(self._missing)))
         return found[0] if len(found) == 1 else ["or", found]
 
     def _tree(self, node: Any) -> Node:
@@ -107,15 +115,38 @@ class ConditionReader:
             if isinstance(value, SigmaExpansion):
                 yield from self._expanded(value.values)
             elif isinstance(value, (SigmaString, SigmaRegularExpression)) and value.contains_placeholder():
-                yield from value.replace_placeholders(self._values_of)
+                yield from self._filled(value)
             else:
                 yield value
 
-    def _values_of(self, placeholder: Placeholder) -> Iterator[str | SigmaString]:
-        values = self._placeholders.get(placeholder.name)
-        if values is None:
-            raise UncompilableError(f"no values are given for the placeholder %{placeholder.name}%")
-        yield from values
+    def _filled(self, value: SigmaString | SigmaRegularExpression) -> Iterator[SigmaType]:
+        """A value with each combination of its placeholders' values; none while one of them has no values."""
+        text = value.regexp if isinstance(value, SigmaRegularExpression) else value
+        names = [part.name for part in text.s if isinstance(part, Placeholder)]
+        missing = [name for name in names if not self._placeholders.get(name)]
+        if missing:
+            self._missing.update(dict.fromkeys(missing))
+            return
+        combinations = math.prod(len(self._placeholders[name]) for name in names)
+        self._nodes += combinations
+        if combinations > NODES or self._nodes > NODES:
+            raise UncompilableError(f"more than {NODES} values once its placeholders are filled in")
+        for filled in value.replace_placeholders(self._values_of):
+            if isinstance(value, SigmaCasedString) and isinstance(filled, SigmaString):
+                yield SigmaCasedString.from_sigma_string(filled)  # pySigma forgets that case counts
+            else:
+                yield filled
+
+    def _values_of(self, placeholder: Placeholder) -> Iterator[SigmaString]:
+        """As pySigma's ``value_placeholders``: a value may hold wildcards, and escapes as in a rule."""
+        return (SigmaString(value) for value in self._placeholders[placeholder.name])
+
+
+def _missing_reason(names: list[str]) -> str:
+    listed = ", ".join(f"%{name}%" for name in names)
+    noun = "placeholder" if len(names) == 1 else "placeholders"
+    how = f"[sigma.placeholders] in case.toml or --placeholder {names[0]}=VALUE"
+    return f"no values are given for the {noun} {listed}: give them with {how}"
 
 
 def _field(field: str | None, modifier: str) -> str:
