@@ -112,7 +112,15 @@ def looks_like_windows(record: dict[str, Any]) -> bool:
     keys = {key.lower() for key in record}
     has_number = keys & {"eventid", "event_id", "winlog.event_id", "id"}
     has_log = keys & {"channel", "log_name", "logname", "winlog.channel", "eventlog"}
-    has_source = keys & {"sourcename", "provider", "providername", "providerguid", "source_name", "eventsourcename"}
+    has_source = keys & {
+        "sourcename",
+        "provider",
+        "providername",
+        "providerguid",
+        "source_name",
+        "eventsourcename",
+        "provider_name",
+    }
     if not has_number or not (has_log or has_source & {"eventsourcename", "providerguid", "source_name"}):
         return False
     return "Linux" not in str(record.get("Channel")) and (bool(has_source) or "hostname" in keys or "computer" in keys)
