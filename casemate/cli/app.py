@@ -16,6 +16,8 @@ COMMANDS: tuple[str, ...] = (
     "investigate",
     "demo",
     "show",
+    "why",
+    "mark",
     "record",
     "query",
     "export",

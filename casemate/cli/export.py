@@ -24,7 +24,12 @@ def export(
     to: Annotated[str, typer.Option("--to", help=", ".join(TARGETS) + ".", metavar="TARGET", show_default=False)],
     out: Annotated[Path, typer.Option("--out", help="File to write.", metavar="PATH", show_default=False)],
     only: Annotated[
-        str, typer.Option("--only", help="findings, or window: the records of a time window too.", metavar="WHAT")
+        str,
+        typer.Option(
+            "--only",
+            help="findings; annotated: what people marked; or window: the records of a time window too.",
+            metavar="WHAT",
+        ),
     ] = SCOPES[0],
     start: Annotated[
         str | None, typer.Option("--from", help="Nothing before this time (UTC, ISO 8601).", metavar="TIME")
@@ -39,7 +44,7 @@ def export(
     if window.start is not None and window.until is not None and window.start >= window.until:
         raise BadInput("--from is not before --until")
     with Case.open(case) as opened:
-        done = run_export(Content(opened, window), to, only, out)
+        done = run_export(Content(opened, window, annotated=only == "annotated"), to, only, out)
     if as_json:
         write_json(
             {

@@ -8,6 +8,7 @@ from casemate.explore.findings import RECORDS_SHOWN
 from casemate.explore.pivots import FIELDS
 from casemate.export.run import SCOPES, TARGETS
 from casemate.intel.store import DATASETS, OWN_RULES
+from casemate.schema.annotations import SUBJECT_KINDS, VERDICTS
 from casemate.schema.attempts import INTENTS
 from casemate.schema.findings import CONFIDENCES, OUTCOMES, SEVERITIES, SOURCE_KINDS, TARGET_KINDS, VECTORS
 from casemate.schema.rules import STATES
@@ -52,6 +53,23 @@ TIME = _or_null({"type": "string", "format": "date-time"})
 SOURCE = _object(kind=_one_of(*SOURCE_KINDS), value=NULL_TEXT)
 TARGET = _object(kind=_one_of(*TARGET_KINDS), value=NULL_TEXT, service=NULL_TEXT)
 OUTCOME = _one_of(*OUTCOMES)
+VERDICT = _or_null(_one_of(*VERDICTS))
+ANNOTATION = _object(
+    verdict=VERDICT,
+    duplicate_of=NULL_TEXT,
+    note=NULL_TEXT,
+    tags=_listed(TEXT),
+    marked_by=TEXT,
+    marked_at=TIME,
+    inherited_from=NULL_TEXT,
+)
+MARKED = _object(
+    kind=_one_of(*SUBJECT_KINDS),
+    subject=TEXT,
+    **ANNOTATION["properties"],
+    line=COUNT,
+    present=TRUTH,
+)
 RANKED = _object(kind=TEXT, value=TEXT, signal=COUNT, succeeded=COUNT, rules=COUNT, findings=COUNT)
 LOG_SOURCE = _object(
     table=TEXT,
@@ -139,6 +157,7 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
             why={**TEXT, "description": "JSON text: the tree of what matched where"},
             records=_listed(ADDRESS, maxItems=RECORDS_SHOWN),
             record_count=COUNT,
+            annotation=_or_null(ANNOTATION),
         ),
     ),
     "attempt": (
@@ -155,6 +174,7 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
             findings={"type": "integer", "minimum": 1},
             gap_seconds=COUNT,
             finding_ids=_listed(ID),
+            annotation=_or_null(ANNOTATION),
         ),
     ),
     "rules": (
@@ -192,6 +212,29 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
             blobs=COUNT,
             bytes=COUNT,
             head=TEXT,
+        ),
+    ),
+    "annotation": ("one line of casemate show annotations --json", MARKED),
+    "mark_line": (
+        "one line of casemate show annotations --history --json",
+        _object(
+            line=COUNT,
+            time=TIME,
+            by=TEXT,
+            cleared=TRUTH,
+            verdict=VERDICT,
+            duplicate_of=NULL_TEXT,
+            note=NULL_TEXT,
+            tags=_listed(TEXT),
+            untags=_listed(TEXT),
+            subjects=_listed(_object(kind=_one_of(*SUBJECT_KINDS), subject=TEXT)),
+        ),
+    ),
+    "mark": (
+        "casemate mark --json",
+        _object(
+            marked=_listed(_object(kind=_one_of(*SUBJECT_KINDS), subject=TEXT, annotation=_or_null(ANNOTATION))),
+            following=COUNT,
         ),
     ),
     "init": ("casemate init --json", _object(case=TEXT, settings=TEXT)),

@@ -16,15 +16,24 @@ from casemate.case import Case
 from casemate.cli.options import CaseOption, JsonOption
 from casemate.cli.output import console, visible, write_json, write_json_lines, write_table
 from casemate.engine.duckdb import DuckDBEngine
+from casemate.errors import BadInput
 from casemate.evidence.verify import verify as verify_case
+from casemate.explore.annotations import annotation_rows, annotation_text, history_rows, history_text
 from casemate.explore.findings import FindingFilter, attempt_lines, finding_lines
 from casemate.explore.overview import case_summary, measure_rows, measures_listing, rules_report
 from casemate.explore.summary import summary as as_contract
 from casemate.explore.tables import stored_tables
 from casemate.explore.terminal import render
+from casemate.schema.annotations import VERDICTS
 
 app = typer.Typer(help="Look at a case.", no_args_is_help=True)
 LimitOption = Annotated[int | None, typer.Option("--limit", help="Print at most this many.", min=1)]
+OnlyOption = Annotated[
+    str | None, typer.Option("--only", help="annotated: only what people marked (casemate mark).", metavar="WHAT")
+]
+VerdictOption = Annotated[
+    str | None, typer.Option("--verdict", help="Only what has this verdict: " + ", ".join(VERDICTS) + ".")
+]
 SHOWN = 50
 SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow"}
 
@@ -54,11 +63,13 @@ def findings(
     detector: Annotated[str | None, typer.Option("--detector", help="Only this detector.")] = None,
     attempt: Annotated[str | None, typer.Option("--attempt", help="Only findings of this attempt.")] = None,
     finding: Annotated[str | None, typer.Option("--id", help="The finding whose id begins so, with its why.")] = None,
+    only: OnlyOption = None,
+    verdict: VerdictOption = None,
     limit: LimitOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Findings, oldest first, with the records they rest on."""
-    wanted = FindingFilter(severity, rule, detector, attempt, finding)
+    wanted = FindingFilter(severity, rule, detector, attempt, finding, _annotated(only), verdict)
     engine = DuckDBEngine()
     with Case.open(case) as opened:
         engine.use(stored_tables(opened))
@@ -82,15 +93,22 @@ def findings(
 
 
 @app.command("attempts", epilog="Example: casemate show attempts --case CASE --limit 20")
-def attempts(case: CaseOption, limit: LimitOption = None, as_json: JsonOption = False) -> None:
+def attempts(
+    case: CaseOption,
+    only: OnlyOption = None,
+    verdict: VerdictOption = None,
+    limit: LimitOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Attempts, oldest first: who tried what against which scope, and how it ended."""
+    marked = _annotated(only)
     engine = DuckDBEngine()
     with Case.open(case) as opened:
         engine.use(stored_tables(opened))
         if as_json:
-            write_json_lines(attempt_lines(engine, limit))
+            write_json_lines(attempt_lines(engine, limit, annotated=marked, verdict=verdict))
             return
-        rows = list(attempt_lines(engine, limit or SHOWN))
+        rows = list(attempt_lines(engine, limit or SHOWN, annotated=marked, verdict=verdict))
         if not rows:
             typer.echo("no attempts", err=True)
             return
@@ -98,6 +116,33 @@ def attempts(case: CaseOption, limit: LimitOption = None, as_json: JsonOption = 
             _print_attempt(row)
         if limit is None and len(rows) == SHOWN:
             typer.echo(f"(the first {SHOWN}; --limit N or --json for more)", err=True)
+
+
+@app.command("annotations", epilog="Example: casemate show annotations --case CASE --history")
+def annotated_subjects(
+    case: CaseOption,
+    history: Annotated[bool, typer.Option("--history", help="Everything that was ever said, oldest first.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Verdicts, notes and tags (casemate mark), and which findings follow a verdict of an earlier one."""
+    with Case.open(case) as opened:
+        rows = list(history_rows(opened) if history else annotation_rows(opened))
+    if as_json:
+        write_json_lines(rows)
+        return
+    if not rows:
+        typer.echo("nothing was marked", err=True)
+    out = console()
+    for row in rows:
+        out.print(f"[bold]{visible(_said_of(row))}[/]", soft_wrap=True)
+        _print_below(out, visible(history_text(row) if history else annotation_text(row)))
+
+
+def _said_of(row: dict[str, Any]) -> str:
+    if "subjects" in row:
+        return ", ".join(f"{one['kind']} {one['subject'][:16]}" for one in row["subjects"])
+    gone = "" if row["present"] else "  (not in the case any more)"
+    return f"{row['kind']} {row['subject'] if row['kind'] == 'record' else row['subject'][:16]}{gone}"
 
 
 @app.command("coverage", epilog="Example: casemate show coverage --case CASE")
@@ -178,6 +223,7 @@ def _print_finding(row: dict[str, Any]) -> None:
         soft_wrap=True,
     )
     _print_below(out, f"{visible(row['title'])}: {_arrow(row['source'], row['target'])}")
+    _print_annotation(out, row["annotation"])
 
 
 def _print_attempt(row: dict[str, Any]) -> None:
@@ -191,6 +237,19 @@ def _print_attempt(row: dict[str, Any]) -> None:
     )
     words = f"{row['intent']} by {row['vector']}".replace("_", " ")
     _print_below(out, f"{words}: {_arrow(row['source'], row['scope'])}")
+    _print_annotation(out, row["annotation"])
+
+
+def _print_annotation(out: Console, annotation: dict[str, Any] | None) -> None:
+    """What people said of it, below it."""
+    if annotation is not None:
+        _print_below(out, f"[magenta]{visible(annotation_text(annotation))}[/]")
+
+
+def _annotated(only: str | None) -> bool:
+    if only not in (None, "annotated"):
+        raise BadInput(f"cannot show only '{only}'", where="--only", hint="annotated")
+    return only is not None
 
 
 def _print_below(out: Console, text: str) -> None:

@@ -115,6 +115,22 @@ def original(store: Store, beginning: str, record: int, *, readers: Sequence[Rea
     return _read(store, places[0], places[1:], facts)
 
 
+def find_place(
+    store: Store, beginning: str, record: int, *, readers: Sequence[ReaderSpec] = READERS
+) -> RecordPlace:
+    """Where the record `record` of the evidence whose hash begins with `beginning` stands; its bytes are not read.
+
+    Raises:
+        BadInput: there is no such evidence or record.
+    """
+    evidence = find_evidence(store, beginning)
+    facts = _evidence_facts(store)
+    places = _places_along(store, evidence, record, facts, readers)
+    if not places:
+        raise BadInput(f"evidence {evidence[:12]} has no record {record}", hint=_hint(facts.get(evidence)))
+    return places[0]
+
+
 def around(
     store: Store, place: RecordPlace, count: int, *, readers: Sequence[ReaderSpec] = READERS
 ) -> list[OriginalRecord]:

@@ -62,6 +62,19 @@ DERIVED_TABLES: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "attempt_findings": ("Every finding is in exactly one attempt.", {"attempt": "`attempts.id`"}),
+    "annotations": (
+        "What people said of findings, attempts and records (`casemate mark`); derived from the custody log.",
+        {
+            "kind": "`finding`, `attempt` or `record`",
+            "subject": "id, or address of a record",
+            "verdict": "`true`, `false`, `benign` or `duplicate`; null where only a note or tag was given",
+            "duplicate_of": "what it is a duplicate of",
+            "marked_by": "who said so last",
+            "line": "sequence number of the custody line that said so last",
+            "inherited_from": "the marked subject that this one follows; null where it was marked itself",
+            "present": "whether the case has the subject now",
+        },
+    ),
     "rules": (
         "Rules of the last run.",
         {"state": "whether it ran, and if not, why", "reason": "more about that, or a fault of its metadata"},

@@ -13,6 +13,7 @@ import ibis
 
 from casemate.engine.protocol import Engine
 from casemate.errors import BadInput
+from casemate.schema.annotations import VERDICTS
 from casemate.schema.findings import SEVERITIES
 
 RECORDS_SHOWN = 1_000
@@ -21,20 +22,22 @@ RECORDS_SHOWN = 1_000
 
 @dataclass(frozen=True)
 class FindingFilter:
-    """Which findings: at least this severity, this rule, detector, attempt, record; all of what is given."""
+    """Which findings: at least this severity, this rule, detector, attempt, verdict; all of what is given."""
 
     severity: str | None = None
     rule: str | None = None
     detector: str | None = None
     attempt: str | None = None
     finding: str | None = None
+    annotated: bool = False
+    verdict: str | None = None
 
 
 def chosen(engine: Engine, wanted: FindingFilter) -> ibis.Table:
     """The findings that fit `wanted`.
 
     Raises:
-        BadInput: the severity is none of OCSF's names used here.
+        BadInput: no such severity or verdict.
     """
     table = engine.read("findings")
     if wanted.severity is not None:
@@ -51,7 +54,30 @@ def chosen(engine: Engine, wanted: FindingFilter) -> ibis.Table:
         members = engine.read("attempt_findings")
         members = members.filter(members.attempt.startswith(wanted.attempt))
         table = table.semi_join(members, table.id == members.finding)
-    return table
+    return _annotated(engine, table, "finding", wanted.annotated, wanted.verdict)
+
+
+def _annotated(engine: Engine, table: ibis.Table, kind: str, annotated: bool, verdict: str | None) -> ibis.Table:
+    """Those of the findings or attempts that people marked, or marked so."""
+    if verdict is not None and verdict not in VERDICTS:
+        raise BadInput(f"no verdict '{verdict}'", hint="one of " + ", ".join(VERDICTS))
+    if not annotated and verdict is None:
+        return table
+    marks = engine.read("annotations")
+    marks = marks.filter(marks.kind == kind)
+    if verdict is not None:
+        marks = marks.filter(marks.verdict == verdict)
+    return table.semi_join(marks, table.id == marks.subject)
+
+
+ANNOTATION_KEYS = ("verdict", "duplicate_of", "note", "tags", "marked_by", "marked_at", "inherited_from")
+
+
+def _marks(engine: Engine, kind: str) -> dict[str, dict[str, Any]]:
+    """What people said of findings or attempts, by id."""
+    marks = engine.read("annotations")
+    rows = engine.collect(marks.filter(marks.kind == kind).select("subject", *ANNOTATION_KEYS)).to_pylist()
+    return {row.pop("subject"): row for row in rows}
 
 
 def with_records(findings: ibis.Table, finding_records: ibis.Table) -> ibis.Table:
@@ -76,11 +102,13 @@ def finding_lines(engine: Engine, wanted: FindingFilter, limit: int | None = Non
         # number only the records of the findings that are shown
         members = members.semi_join(findings, members.finding == findings.id)
     table = _oldest_first(with_records(findings, members))
+    marks = _marks(engine, "finding")
     for batch in engine.batches(table):
         for row in batch.to_pylist():
             addresses = row.pop("records") or []
             row["records"] = sorted(addresses, key=_place)
             row["record_count"] = row.pop("record_count") or 0
+            row["annotation"] = marks.get(row["id"])
             yield row
 
 
@@ -93,9 +121,16 @@ def _place(address: str) -> tuple[str, int]:
     return evidence, int(record)
 
 
-def attempt_lines(engine: Engine, limit: int | None = None) -> Iterator[dict[str, Any]]:
-    """Attempts one by one, oldest first, each with the ids of its findings."""
-    table = engine.read("attempts")
+def attempt_lines(
+    engine: Engine, limit: int | None = None, *, annotated: bool = False, verdict: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Attempts one by one, oldest first, each with the ids of its findings; only those marked, or marked so.
+
+    Raises:
+        BadInput: no such verdict.
+    """
+    table = _annotated(engine, engine.read("attempts"), "attempt", annotated, verdict)
+    marks = _marks(engine, "attempt")
     members = engine.read("attempt_findings")
     grouped = members.group_by("attempt").agg(finding_ids=members.finding.collect())
     table = table.left_join(grouped, table.id == grouped.attempt).drop("attempt")
@@ -105,6 +140,7 @@ def attempt_lines(engine: Engine, limit: int | None = None) -> Iterator[dict[str
     for batch in engine.batches(table):
         for row in batch.to_pylist():
             row["finding_ids"] = sorted(row.pop("finding_ids") or [])
+            row["annotation"] = marks.get(row["id"])
             yield row
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 from casemate.case import Case
 from casemate.engine.protocol import Engine, StoredTable, StoredTables
 from casemate.evidence.readers import READERS
-from casemate.schema import attempts, case_tables, findings, rules
+from casemate.schema import annotations, attempts, case_tables, findings, rules
 from casemate.views import ocsf_tables
 
 DERIVED: dict[str, pa.Schema] = {
@@ -19,6 +19,7 @@ DERIVED: dict[str, pa.Schema] = {
     "finding_records": findings.FINDING_RECORDS,
     "attempts": attempts.ATTEMPTS,
     "attempt_findings": attempts.ATTEMPT_FINDINGS,
+    "annotations": annotations.ANNOTATIONS,
     "rules": rules.RULES,
     "suppressed": rules.SUPPRESSED,
     "matched": rules.MATCHED,

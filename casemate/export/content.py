@@ -25,6 +25,7 @@ from casemate.engine.protocol import Engine
 from casemate.explore.tables import native_filled, stored_tables
 from casemate.export.masking import mask, mask_value
 from casemate.schema.native import FIXED_NAMES
+from casemate.triage import Annotation, annotations_of
 
 RECORDS_EXPORTED = 1_000
 """Most record addresses of one finding; ``record_count`` says how many there are."""
@@ -60,6 +61,32 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
+class Said:
+    """What people said of a finding or record, masked; `inherited_from` the finding whose verdict this one follows."""
+
+    verdict: str | None
+    duplicate_of: str | None
+    note: str | None
+    tags: tuple[str, ...]
+    marked_by: str
+    marked_at: datetime | None
+    inherited_from: str | None
+
+    @property
+    def sentence(self) -> str:
+        """It in one line."""
+        words = [self.verdict or "", *(f"#{tag}" for tag in self.tags)]
+        inherited = f", inherited from {self.inherited_from}" if self.inherited_from else ""
+        note = f": {self.note}" if self.note else ""
+        return f"{' '.join(word for word in words if word) or 'noted'} by {self.marked_by}{inherited}{note}"
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """It as JSON values."""
+        return {**vars(self), "tags": list(self.tags), "marked_at": iso(self.marked_at)}
+
+
+@dataclass(frozen=True)
 class ExportedFinding:
     """One finding as it leaves the case: columns of the ``findings`` table, masked.
 
@@ -85,6 +112,7 @@ class ExportedFinding:
     why: Any
     records: tuple[str, ...]
     record_count: int
+    said: Said | None = None
 
     @property
     def sentence(self) -> str:
@@ -106,6 +134,7 @@ class ExportedEvent:
     host: str | None
     fields: dict[str, Any]
     findings: tuple[str, ...]
+    said: Said | None = None
 
     @property
     def address(self) -> str:
@@ -124,11 +153,15 @@ class Content:
     Args:
         case: an open case.
         window: findings that reach into it, records inside it.
+        annotated: only findings and records that people marked.
     """
 
-    def __init__(self, case: Case, window: Window | None = None) -> None:
+    def __init__(self, case: Case, window: Window | None = None, *, annotated: bool = False) -> None:
         self.case = case
         self.window = window or Window()
+        self.annotated = annotated
+        marks = annotations_of(case)
+        self._said = {name: _said_of(one) for name, one in marks.items() if one.kind in ("finding", "record")}
         self._stored = stored_tables(case)
 
     def findings(self) -> Iterator[ExportedFinding]:
@@ -142,7 +175,7 @@ class Content:
             for batch in findings_engine.batches(ordered):
                 for row in _rows(batch):
                     addresses, count = records.of(row["id"])
-                    yield finding_of(row, addresses, count)
+                    yield finding_of(row, addresses, count, self._said.get(row["id"]))
         finally:
             findings_engine.close()
             records_engine.close()
@@ -163,6 +196,9 @@ class Content:
 
     def _chosen(self, engine: Engine) -> ibis.Table:
         table = engine.read("findings")
+        if self.annotated:
+            marks = engine.read("annotations")
+            table = table.semi_join(marks.filter(marks.kind == "finding"), table.id == marks.subject)
         if self.window.until is not None:
             table = table.filter(table.time < _moment(self.window.until))
         if self.window.start is not None:
@@ -190,7 +226,9 @@ class Content:
         host = HOST_COLUMNS.get(name)
         for batch in engine.batches(joined):
             for row in _rows(batch):
-                yield _event(name, host, row)
+                said = self._said.get(f"{row['evidence']}:{row['record']}") if self._said else None
+                if said is not None or not self.annotated:
+                    yield _event(name, host, row, said)
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
@@ -234,8 +272,20 @@ class _RecordStream:
         return True
 
 
-def finding_of(row: dict[str, Any], records: tuple[str, ...], count: int) -> ExportedFinding:
-    """A row of the ``findings`` table as it leaves the case, with its first records and their number."""
+def _said_of(one: Annotation) -> Said:
+    return Said(
+        one.verdict,
+        one.duplicate_of,
+        mask(one.note) if one.note else None,
+        tuple(mask(tag) for tag in one.tags),
+        mask(one.marked_by),
+        _utc(one.marked_at),
+        one.inherited_from,
+    )
+
+
+def finding_of(row: dict[str, Any], records: tuple[str, ...], count: int, said: Said | None = None) -> ExportedFinding:
+    """A row of the ``findings`` table as it leaves the case, with its first records, their number and what was said."""
     return ExportedFinding(
         id=row["id"],
         time=_utc(row["time"]),
@@ -255,6 +305,7 @@ def finding_of(row: dict[str, Any], records: tuple[str, ...], count: int) -> Exp
         why=mask_value(reason(row["why"])),
         records=records,
         record_count=count,
+        said=said,
     )
 
 
@@ -266,7 +317,7 @@ def reason(why: str) -> Any:
         return why
 
 
-def _event(name: str, host: str | None, row: dict[str, Any]) -> ExportedEvent:
+def _event(name: str, host: str | None, row: dict[str, Any], said: Said | None) -> ExportedEvent:
     fields: dict[str, Any] = {
         column: mask_value(value, column)
         for column, value in row.items()
@@ -286,6 +337,7 @@ def _event(name: str, host: str | None, row: dict[str, Any]) -> ExportedEvent:
         host=mask(named) if named else None,
         fields=fields,
         findings=tuple(sorted(row["casemate_findings"] or ())),
+        said=said,
     )
 
 

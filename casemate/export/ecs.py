@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from casemate.export.content import Endpoint, ExportedEvent, ExportedFinding, iso, short
+from casemate.export.content import Endpoint, ExportedEvent, ExportedFinding, Said, iso, short
 
 ECS_VERSION = "9.0.0"
 INDEX_PATTERN = "casemate-*"
@@ -69,6 +69,8 @@ def finding(found: ExportedFinding) -> dict[str, Any]:
             "target": _plain(found.target),
         },
     }
+    if found.said is not None:
+        document |= _said(document, found.said)
     if found.time is not None:
         document["event"]["start"] = iso(found.time)
     if found.time_end is not None:
@@ -99,9 +101,17 @@ def event(record: ExportedEvent) -> dict[str, Any]:
             "fields": {name: _keyword(value) for name, value in record.fields.items()},
         },
     }
+    if record.said is not None:
+        document |= _said(document, record.said)
     if record.host:
         document["host"] = {"name": record.host}
     return document
+
+
+def _said(document: dict[str, Any], said: Said) -> dict[str, Any]:
+    """Tags where ECS has them (``tags``), the rest under ``casemate.annotation``."""
+    plain = said.plain | {"note": short(said.note, LONG_CHARACTERS) if said.note else None}
+    return {"casemate": {**document["casemate"], "annotation": plain}, "tags": list(said.tags)}
 
 
 def index_template() -> dict[str, Any]:
@@ -158,7 +168,15 @@ def index_template() -> dict[str, Any]:
                         source=plain,
                         target=plain,
                         fields={"type": "flattened", "ignore_above": KEYWORD_CHARACTERS},
+                        annotation=_object(
+                            **dict.fromkeys(
+                                ("verdict", "duplicate_of", "tags", "marked_by", "inherited_from"), keyword
+                            ),
+                            note={"type": "match_only_text"},
+                            marked_at=date,
+                        ),
                     ),
+                    "tags": keyword,
                 },
             },
         },

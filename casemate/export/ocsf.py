@@ -75,6 +75,9 @@ def finding(found: ExportedFinding) -> dict[str, Any]:
             "why": orjson.dumps(found.why).decode(),
         },
     }
+    if found.said is not None:
+        event["unmapped"]["annotation"] = found.said.plain
+        event["comment"] = found.said.sentence
     if found.time is not None:
         event["start_time"] = _milliseconds(found.time)
         if found.time_end is not None:

@@ -19,7 +19,7 @@ from casemate.export.content import Content, ExportedEvent, ExportedFinding, jso
 from casemate.export.navigator import layer
 from casemate.intel.store import knowledge
 
-SCOPES: tuple[str, ...] = ("findings", "window")
+SCOPES: tuple[str, ...] = ("findings", "annotated", "window")
 LINE_TARGETS: dict[str, tuple[Callable[[ExportedFinding], Any], Callable[[ExportedEvent], Any] | None]] = {
     "timesketch": (timesketch.finding, timesketch.event),
     "ecs": (ecs.finding, ecs.event),
@@ -57,8 +57,9 @@ def export(content: Content, target: str, only: str, out: Path) -> Exported:
     Args:
         content: of an open case, with its time window.
         target: one of :data:`TARGETS`.
-        only: ``findings``, or ``window``: the records of the window as well (for CSV and Parquet, which
-            have one kind of row, the records alone, with the ids of their findings).
+        only: ``findings``; ``annotated``: those that people marked (`content` is made so); or ``window``: the
+            records of the window as well (for CSV and Parquet, which have one kind of row, the records alone,
+            with the ids of their findings).
         out: the file; one that is there is replaced as a whole, or not at all.
 
     Raises:

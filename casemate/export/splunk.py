@@ -38,6 +38,8 @@ def finding(found: ExportedFinding) -> dict[str, Any]:
         "records": list(found.records),
         "record_count": found.record_count,
     }
+    if found.said is not None:
+        body["annotation"] = found.said.plain
     indexed = {"finding_id": found.id, "rule_id": found.rule_id, "severity": found.severity, "outcome": found.outcome}
     host = found.target.value if found.target and found.target.kind == "host" else None
     return _envelope(found.time, host, "casemate:finding", body, indexed)
@@ -52,6 +54,8 @@ def event(record: ExportedEvent) -> dict[str, Any]:
         "findings": list(record.findings),
         **{name: value for name, value in record.fields.items() if name not in ("time", "table", "findings")},
     }
+    if record.said is not None:
+        body["annotation"] = record.said.plain
     return _envelope(record.time, record.host, f"casemate:{record.table}", body, {"record_id": record.address})
 
 

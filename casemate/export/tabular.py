@@ -18,11 +18,22 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from casemate.export.content import ExportedEvent, ExportedFinding
+from casemate.export.content import ExportedEvent, ExportedFinding, Said
 from casemate.schema.native import UTC_MICROSECONDS
 
 BATCH_ROWS = 8_192
 _TEXTS = pa.list_(pa.string())
+
+SAID_COLUMNS = (
+    pa.field("verdict", pa.string()),
+    pa.field("duplicate_of", pa.string()),
+    pa.field("note", pa.string()),
+    pa.field("tags", _TEXTS),
+    pa.field("marked_by", pa.string()),
+    pa.field("marked_at", UTC_MICROSECONDS),
+    pa.field("inherited_from", pa.string()),
+)
+"""What people said; null where nobody did."""
 
 FINDING_COLUMNS = pa.schema(
     [
@@ -47,6 +58,7 @@ FINDING_COLUMNS = pa.schema(
         pa.field("why", pa.string()),  # JSON
         pa.field("records", _TEXTS),
         pa.field("record_count", pa.int64()),
+        *SAID_COLUMNS,
     ]
 )
 EVENT_COLUMNS = pa.schema(
@@ -59,6 +71,7 @@ EVENT_COLUMNS = pa.schema(
         pa.field("record", pa.int64()),
         pa.field("fields", pa.string()),  # JSON
         pa.field("findings", _TEXTS),
+        *SAID_COLUMNS,
     ]
 )
 FORMULA_BEGINNINGS = tuple("=+-@\t\r\n＝＋－＠'")
@@ -79,6 +92,7 @@ def finding_row(found: ExportedFinding) -> dict[str, Any]:
         "target_service": target.service if target else None,
         "why": orjson.dumps(found.why).decode(),
         "records": list(found.records),
+        **_said(found.said),
     }
 
 
@@ -88,7 +102,13 @@ def event_row(record: ExportedEvent) -> dict[str, Any]:
         **{name: getattr(record, name) for name in ("time", "time_raw", "table", "host", "evidence", "record")},
         "fields": orjson.dumps(record.fields).decode(),
         "findings": list(record.findings),
+        **_said(record.said),
     }
+
+
+def _said(said: Said | None) -> dict[str, Any]:
+    row = {field.name: getattr(said, field.name, None) for field in SAID_COLUMNS}
+    return row if said is None else row | {"tags": list(said.tags)}
 
 
 def write_parquet(out: BinaryIO, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from casemate.export.content import ExportedEvent, ExportedFinding, iso, microseconds, short
+from casemate.export.content import ExportedEvent, ExportedFinding, Said, iso, microseconds, short
 
 MESSAGE_CHARACTERS = 1_000
 VALUE_CHARACTERS = 4_000
@@ -46,7 +46,8 @@ def finding(found: ExportedFinding) -> dict[str, Any]:
         "why": short(orjson.dumps(found.why).decode(), VALUE_CHARACTERS),
         "records": list(found.records[:RECORDS_LISTED]),
         "record_count": found.record_count,
-        "tag": [found.severity, *found.techniques],
+        **_said(found.said),
+        "tag": [found.severity, *found.techniques, *_tags(found.said)],
     }
 
 
@@ -61,8 +62,17 @@ def event(record: ExportedEvent) -> dict[str, Any]:
         "findings": list(record.findings[:RECORDS_LISTED]),
         "finding_count": len(record.findings),
         "record_fields": short(orjson.dumps(record.fields).decode(), VALUE_CHARACTERS),
-        "tag": ["finding"] if record.findings else [],
+        **_said(record.said),
+        "tag": [*(["finding"] if record.findings else []), *_tags(record.said)],
     }
+
+
+def _said(said: Said | None) -> dict[str, Any]:
+    return {"verdict": said.verdict, "comment": short(said.sentence, VALUE_CHARACTERS)} if said else {}
+
+
+def _tags(said: Said | None) -> list[str]:
+    return [*([f"verdict:{said.verdict}"] if said.verdict else []), *said.tags] if said else []
 
 
 def _times(time: datetime | None, description: str) -> dict[str, Any]:
