@@ -41,6 +41,17 @@ class Limits:
     """Address space of the child process that unpacks 7z."""
     evidence_seconds: float = 6 * 3600.0
     """Longest time spent reading one piece of evidence."""
+    decode_input_characters: int = 4 * MIB
+    """Characters of one text that are looked at for something encoded."""
+    decode_depth: int = 6
+    """Encoded text inside decoded text inside ..."""
+    decode_texts: int = 64
+    """Most decoded texts that are taken out of one text."""
+    decode_output_bytes: int = 8 * MIB
+    """Most bytes that come out of one text, all layers together."""
+    decode_tries: int = 4_000
+    """Candidates (runs of base64, streams, lists of numbers) tried in one text: counted instead of timed, so that
+    the same evidence gives the same texts."""
     query_memory_bytes: int = 1024 * MIB
     """Memory of the child process that answers ``casemate query``."""
     query_seconds: float = 120.0

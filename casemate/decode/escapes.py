@@ -1,0 +1,105 @@
+"""Bytes and characters written as numbers: ``\\x41``, ``0x41``, ``41-42``, ``4142``, ``\\101``, ``\\u0041``, ``%41``.
+
+Percent escapes are those of RFC 3986, section 2.1; ``%uNNNN`` is what JavaScript's ``escape`` writes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote_to_bytes
+
+from casemate.decode.model import Budget, Piece
+from casemate.decode.readable import as_text
+
+ESCAPED_HEX = re.compile(r"(?:\\{1,2}x[0-9a-fA-F]{2}){4,}")
+LISTED_HEX = re.compile(r"(?<![0-9a-zA-Z])0x[0-9a-fA-F]{2}(?:\s{0,4}[,;]?\s{0,4}0x[0-9a-fA-F]{2}){3,}(?![0-9a-fA-F])")
+DASHED_HEX = re.compile(
+    r"(?<![0-9a-fA-F])[0-9a-fA-F]{2}(?:([-: ,])[0-9a-fA-F]{2})(?:\1[0-9a-fA-F]{2}){4,}(?![0-9a-fA-F])"
+)
+PLAIN_HEX = re.compile(r"(?<![0-9a-zA-Z])(?:0x)?((?:[0-9a-fA-F]{2}){4,})(?![0-9a-zA-Z])")
+HEX_NAMED = re.compile(r"xxd|unhex|fromhex|hex2bin|hexlify|\bhex\b|-r\s+-p", re.IGNORECASE)
+LEAST_PLAIN_HEX = 16
+"""Digits; shorter runs are decoded beside a word that says what they are."""
+OCTAL = re.compile(r"(?:\\{1,2}[0-3]?[0-7]{2}){4,}")
+UNICODE = re.compile(r"(?:\\{1,2}u[0-9a-fA-F]{4}){3,}")
+PERCENT = re.compile(r"%(?:u[0-9a-fA-F]{4}|[0-9a-fA-F]{2})")
+PERCENT_U = re.compile(r"%u([0-9a-fA-F]{4})")
+LEAST_PERCENT = 3
+"""Escapes in a text that is no address: fewer may be variables between percent signs."""
+DIGITS = re.compile(r"[0-9a-fA-F]{2}")
+
+
+def hexadecimal(text: str, budget: Budget) -> Iterator[Piece]:
+    """Every run of hexadecimal bytes that are text."""
+    for match in ESCAPED_HEX.finditer(text):
+        yield from _bytes(bytes.fromhex(match[0].replace("\\", "").replace("x", "")), "hex", budget)
+    for match in LISTED_HEX.finditer(text):
+        yield from _bytes(bytes.fromhex("".join(re.findall(r"0x([0-9a-fA-F]{2})", match[0]))), "hex", budget)
+    for match in DASHED_HEX.finditer(text):
+        yield from _bytes(bytes.fromhex(match[0].replace(match[1], "")), "hex", budget)
+    least = 8 if HEX_NAMED.search(text) else LEAST_PLAIN_HEX
+    for match in PLAIN_HEX.finditer(text):
+        digits = match[1]
+        if len(digits) >= least and (_letters(digits) if digits.isdigit() else not _one_letter(digits)):
+            yield from _bytes(bytes.fromhex(digits), "hex", budget)
+
+
+def octal(text: str, budget: Budget) -> Iterator[Piece]:
+    """Every run of octal escapes, as ``printf`` and ``$'...'`` take them."""
+    for match in OCTAL.finditer(text):
+        numbers = [int(number, 8) for number in re.findall(r"[0-3]?[0-7]{2}", match[0])]
+        yield from _bytes(bytes(number & 255 for number in numbers), "octal", budget)
+
+
+def unicode_escapes(text: str, budget: Budget) -> Iterator[Piece]:
+    """The text with its runs of ``\\uNNNN`` replaced."""
+    if UNICODE.search(text) and budget.attempt() and budget.spend(len(text)):
+        yield Piece(UNICODE.sub(lambda match: _characters(re.findall(r"u(.{4})", match[0])), text), ("unicode",))
+
+
+def percent(text: str, budget: Budget, *, least: int = LEAST_PERCENT) -> Iterator[Piece]:
+    """The text with its percent escapes replaced."""
+    found = PERCENT.findall(text)
+    if len(found) < least or not budget.attempt():
+        return
+    decoded = PERCENT_U.sub(lambda match: _characters([match[1]]), text)
+    data = unquote_to_bytes(decoded.encode("utf-8", "surrogatepass"))
+    try:
+        decoded = data.decode("utf-8")
+    except UnicodeDecodeError:
+        decoded = data.decode("latin-1")
+    if budget.spend(len(data)) and decoded != text and _tells(decoded):
+        yield Piece(decoded, ("url",))
+
+
+def _bytes(data: bytes, step: str, budget: Budget) -> Iterator[Piece]:
+    if not budget.attempt():
+        return
+    found = as_text(data, budget)
+    if found is not None:
+        text, steps, limit = found
+        yield Piece(text, (step, *steps), limit)
+
+
+def _characters(codes: list[str]) -> str:
+    """Characters of UTF-16 code units; a lone surrogate is replaced."""
+    data = b"".join(int(code, 16).to_bytes(2, "little") for code in codes)
+    return data.decode("utf-16-le", "replace")
+
+
+def _tells(text: str) -> bool:
+    marks = sum(not (character.isprintable() or character in "\t\r\n\0") for character in text[:4096])
+    return marks * 10 <= min(len(text), 4096)
+
+
+def _one_letter(digits: str) -> bool:
+    return len(set(digits.lower())) < 4
+
+
+def _letters(digits: str) -> bool:
+    """Whether digits alone (a number, or hexadecimal text without a-f) are bytes of letters."""
+    return all(pair in range(0x30, 0x7A) for pair in (int(two, 16) for two in DIGITS.findall(digits))) and not (
+        # 30..39 would be digits again: a number
+        all(two[0] == "3" for two in DIGITS.findall(digits))
+    )
