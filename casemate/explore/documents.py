@@ -79,7 +79,24 @@ DERIVED_TABLES: dict[str, tuple[str, dict[str, str]]] = {
         "Rules of the last run.",
         {"state": "whether it ran, and if not, why", "reason": "more about that, or a fault of its metadata"},
     ),
+    "rule_texts": (
+        "Files of the rules that have findings or suppressed matches, of correlations, and of filters.",
+        {"kind": "`rule` or `filter`", "text": "YAML as it was read; null where it was too long to keep"},
+    ),
     "suppressed": ("Matches that a filter took out of a rule: no findings, but counted.", {}),
+    "suppressed_findings": (
+        "Findings that a tuning took out, as their detector made them; all columns of `findings`, and why.",
+        {"tuning": "id of the tuning that took it out", "reason": "that tuning's reason"},
+    ),
+    "suppressed_records": ("The records suppressed findings rest on.", {"finding": "`suppressed_findings.id`"}),
+    "tuning_effects": (
+        "Per tuning and core asset the findings it touched.",
+        {
+            "effect": "`suppress`, `severity`, `core_asset`; `changed` counts findings with another severity than their "
+            "detector gave",
+            "name": "id of the tuning, name of the core asset, or `all`",
+        },
+    ),
     "matched": (
         "Evidence that was held against a rule set, so that it is done once.",
         {"rule_set": "hash of the rule set", "kept": "records it had then"},

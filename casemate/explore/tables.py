@@ -21,7 +21,11 @@ DERIVED: dict[str, pa.Schema] = {
     "attempt_findings": attempts.ATTEMPT_FINDINGS,
     "annotations": annotations.ANNOTATIONS,
     "rules": rules.RULES,
+    "rule_texts": rules.RULE_TEXTS,
     "suppressed": rules.SUPPRESSED,
+    "suppressed_findings": tuning.SUPPRESSED_FINDINGS,
+    "suppressed_records": tuning.SUPPRESSED_RECORDS,
+    "tuning_effects": tuning.TUNING_EFFECTS,
     "matched": rules.MATCHED,
 }
 """Tables every case answers for, with or without rows."""

@@ -33,6 +33,7 @@ from casemate.investigate.changed import holding, kept_rows, take_back
 from casemate.investigate.correlations import detect_correlations
 from casemate.investigate.phases import code_of, digest, phase_state
 from casemate.investigate.rule_states import rule_states
+from casemate.investigate.rule_texts import keep_rule_texts
 from casemate.schema.findings import FINDING_RECORDS, FINDINGS, FINDINGS_WITH_RECORDS
 from casemate.schema.rules import MATCHED, RULES, SUPPRESSED
 
@@ -101,6 +102,7 @@ def detect_by_rules(
         stage.write("rules", RULES, pa.Table.from_pylist(states, RULES).to_batches())
         case.commit(stage, remove=replaced, facts={"phase": PHASE, "inputs": inputs})
     correlations = _correlate(case, engine, installed, inputs)
+    keep_rule_texts(case, installed)
     return _told(case, engine, installed, rule_set, correlations)
 
 

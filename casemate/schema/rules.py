@@ -38,6 +38,16 @@ SUPPRESSED = pa.schema(
 )
 """Matches that a filter took out of a rule: no findings, but counted and listed."""
 
+RULE_TEXTS = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),  # "rule" or "filter"
+        pa.field("text", pa.string()),  # YAML as it was read; null where it was too long to keep
+    ]
+)
+"""Files of the rules that have findings or suppressed matches, of correlations and what they refer to, and of
+filters."""
+
 MATCHED = pa.schema(
     [
         pa.field("evidence", pa.string(), nullable=False),
