@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from casemate.detect.sigma.cache import InstalledRules, open_matcher
-from casemate.detect.sigma.compiled import CompiledRule, CompiledSource, Refused
+from casemate.detect.sigma.compiled import CompiledRule, Refused
 from casemate.detect.sigma.correlation_rules import unfed
 from casemate.detect.sigma.filters import SUPPRESSED_SUFFIX
+from casemate.detect.sigma.logsources import sources_for
 from casemate.engine.protocol import Engine, StoredTables
 from casemate.explore.tables import native_filled
 from casemate.investigate.correlations import correlations_of
+from casemate.investigate.event_sources import occurring
+
+SOURCES_SHOWN = 4
+"""Most kinds of events that a reason names."""
 
 
 def rule_states(engine: Engine, installed: InstalledRules, stored: StoredTables) -> list[dict[str, Any]]:
@@ -47,8 +52,16 @@ def _compiled_row(rule: CompiledRule, ran: bool) -> dict[str, Any]:
         "severity": rule.severity,
         "log_source": rule.log_source,
         "state": "ran" if ran else "no_records",
-        "reason": notes if ran else f"no record of {rule.log_source} in this case",
+        "reason": notes if ran else _lacking(rule.log_source),
     }
+
+
+def _lacking(log_source: str) -> str:
+    """Which records a rule would need."""
+    product, category, service = (None if part == "*" else part for part in log_source.split("/", 2))
+    names = [source.name for source in sources_for(product, category, service)]
+    more = " or others" if len(names) > SOURCES_SHOWN else ""
+    return f"no record of {log_source} in this case (needs {' or '.join(names[:SOURCES_SHOWN])}{more})"
 
 
 def _correlation_rows(installed: InstalledRules, ran: Collection[str]) -> Iterator[dict[str, Any]]:
@@ -86,37 +99,6 @@ def _rules_with_records(engine: Engine, installed: InstalledRules, stored: Store
         if table not in installed.tables:
             continue
         matcher = open_matcher(installed.folder, table)
-        present = set(_occurring(engine, table, stored[table].schema.names, matcher.sources))
+        present = occurring(engine, table, stored[table].schema.names, matcher.sources)
         found.update(plan.rule for plan in matcher.plans if plan.source in present)
     return found
-
-
-def _occurring(engine: Engine, table: str, names: Collection[str], sources: list[CompiledSource]) -> Iterator[int]:
-    """Numbers of the event sources that some record of the table belongs to."""
-    stored = {name.lower(): name for name in names}
-    tested = sorted({column.lower() for source in sources for column, _, _ in source.where if column.lower() in stored})
-    kinds: list[Mapping[str, str | None]] = [{}]
-    if tested:
-        columns = [stored[name] for name in tested]
-        rows = engine.collect(engine.read(table).select(*columns).distinct())
-        kinds = [
-            {
-                name: None if value is None else str(value).lower()
-                for name, value in zip(tested, row.values(), strict=True)
-            }
-            for row in rows.to_pylist()
-        ]
-    for number, source in enumerate(sources):
-        if any(_fits(source, kind) for kind in kinds):
-            yield number
-
-
-def _fits(source: CompiledSource, kind: Mapping[str, str | None]) -> bool:
-    """Whether records with these values belong to the source; columns kept in ``rest`` are not judged."""
-    for column, values, absent in source.where:
-        if column.lower() not in kind:
-            continue
-        value = kind[column.lower()]
-        if not (absent if value is None else value in values):
-            return False
-    return True

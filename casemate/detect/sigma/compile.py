@@ -141,12 +141,19 @@ def _compile_rule(
         reason = f"no reader for this log source yet: {written}"
         compiled.unread.append(Refused(rule.id, rule.title, rule.path, reason))
         return
+    missing = [tuple(sorted(_unanswered(condition, source))) if source.recorded else () for source in sources]
+    answering = [pair for pair in zip(sources, missing, strict=True) if not (pair[1] and pair[0].strict)]
+    if not answering:
+        lacking = sorted({name for names in missing for name in names})
+        reason = (
+            f"it rules out by {', '.join(lacking)}, which no events of this log source that Casemate reads "
+            f"({', '.join(source.name for source in sources)}) record"
+        )
+        compiled.unread.append(Refused(rule.id, rule.title, rule.path, reason))
+        return
     number = len(compiled.rules)
     compiled.rules.append(_describe(rule, parsed, written, silent))
-    for source in sources:
-        unanswered = tuple(sorted(_unanswered(condition, source))) if source.recorded else ()
-        if unanswered and source.strict:
-            continue
+    for source, unanswered in answering:
         writer = writers.setdefault(source.table, _TableWriter())
         number_of_source = writer.source(source)
         tree = in_order(_on_columns(condition, source, writer), writer.table.atoms)
