@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -35,6 +35,7 @@ from casemate.schema.case_tables import EVIDENCE
 HASH_BYTES = 4 * 1024 * 1024
 UNFINISHED = "its last line was unfinished"
 UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+LAST_BYTE = (1 << 63) - 1
 ADDRESSED = {"evidence", "record", "offset", "length"}
 """Columns of every table whose rows are records of evidence (findings are not among them)."""
 
@@ -59,11 +60,21 @@ class LineStart:
 
 @dataclass(frozen=True)
 class Superseded:
-    """Records of `evidence` from `record` on are held by `by` now."""
+    """Records of `evidence` that are held by `by` now.
+
+    Args:
+        evidence, by: SHA-256 of both.
+        record: from this record on.
+        begin, end: only those that begin at these bytes (`end` excluded).
+        note: what `evidence` says of it; None for the usual words about a log that is continued.
+    """
 
     evidence: str
     record: int
     by: str
+    begin: int = 0
+    end: int = LAST_BYTE
+    note: str | None = None
 
 
 def hash_with_beginnings(source: Source, firsts: Sequence[int], *, whole: bool = True) -> list[Hashed]:
@@ -108,7 +119,7 @@ def _line_start_utf16(older: Source, encoding: str, line_bytes: int) -> LineStar
     with older.open() as stream:
         for item in read_lines(stream, line_bytes=line_bytes):
             if isinstance(item, LineBlock):
-                record, offset = item.first_record + len(item.lines) - 1, int(item.offsets[-1])
+                record, offset = item.first_record + len(item) - 1, int(item.offsets[-1])
             else:
                 record, offset = item.record, item.offset
         newline = "\n".encode(encoding)
@@ -128,7 +139,7 @@ def take_out(store: Store, stage: Stage, superseded: Sequence[Superseded]) -> li
     """
     if not superseded:
         return []
-    from_record = {item.evidence: item.record for item in superseded}
+    gone = _any_of(superseded)
     removed: list[Part] = []
     taken: dict[str, dict[str, int]] = {item.evidence: {"kept": 0, "rejected": 0} for item in superseded}
     for table in store.tables():
@@ -137,55 +148,88 @@ def take_out(store: Store, stage: Stage, superseded: Sequence[Superseded]) -> li
             continue
         counted = "rejected" if table == "rejects" else "kept"
         for part, path in zip(store.live_parts(table), store.part_paths(table), strict=True):
-            hit = _count_superseded(path, from_record)
+            hit = _count_superseded(path, gone)
             if not hit:
                 continue
             for evidence, count in hit.items():
                 taken[evidence][counted] += count
-            stage.write(table, part.schema, _left(path, from_record))
+            stage.write(table, part.schema, _left(path, gone))
             removed.append(part)
     removed.extend(_correct_rows(store, stage, superseded, taken))
     return removed
 
 
-def _count_superseded(path: Any, from_record: Mapping[str, int]) -> dict[str, int]:
-    filters = [[("evidence", "=", evidence), ("record", ">=", record)] for evidence, record in from_record.items()]
-    found = pq.read_table(path, columns=["evidence", "record"], filters=filters)
+def add_notes(store: Store, stage: Stage, notes: Mapping[str, Collection[str]]) -> list[Part]:
+    """Write the rows of evidence again with more notes; the parts to remove, none if all were there."""
+    removed: list[Part] = []
+    for part, path in zip(store.live_parts("evidence"), store.part_paths("evidence"), strict=True):
+        rows = pq.read_table(path, schema=None).to_pylist()
+        changed = False
+        for row in rows:
+            before = set(row["notes"] or ())
+            after = before | set(notes.get(row["evidence"], ()))
+            changed = changed or after != before
+            row["notes"] = sorted(after)
+        if changed:
+            stage.write("evidence", EVIDENCE, [pa.RecordBatch.from_pylist(rows, schema=EVIDENCE)])
+            removed.append(part)
+    return removed
+
+
+def _any_of(superseded: Sequence[Superseded]) -> dataset.Expression:
+    by_evidence: dict[str, list[dataset.Expression]] = {}
+    for item in superseded:
+        where = dataset.field("record") >= item.record
+        if item.begin > 0:
+            where &= dataset.field("offset") >= item.begin
+        if item.end != LAST_BYTE:
+            where &= dataset.field("offset") < item.end
+        by_evidence.setdefault(item.evidence, []).append(where)
+    return reduce(
+        or_, ((dataset.field("evidence") == name) & reduce(or_, wheres) for name, wheres in by_evidence.items())
+    )
+
+
+def _count_superseded(path: Any, gone: dataset.Expression) -> dict[str, int]:
+    found = pq.read_table(path, columns=["evidence"], filters=gone)
     return {item["values"]: item["counts"] for item in found["evidence"].value_counts().to_pylist()}
 
 
-def _left(path: Any, from_record: Mapping[str, int]) -> Iterator[pa.RecordBatch]:
-    gone = [
-        (dataset.field("evidence") == evidence) & (dataset.field("record") >= record)
-        for evidence, record in from_record.items()
-    ]
-    yield from dataset.dataset(path, format="parquet").to_batches(filter=~reduce(or_, gone))
+def _left(path: Any, gone: dataset.Expression) -> Iterator[pa.RecordBatch]:
+    yield from dataset.dataset(path, format="parquet").to_batches(filter=~gone)
 
 
 def _correct_rows(
     store: Store, stage: Stage, superseded: Sequence[Superseded], taken: Mapping[str, Mapping[str, int]]
 ) -> list[Part]:
-    by = {item.evidence: item for item in superseded}
+    by: dict[str, list[Superseded]] = {}
+    for item in superseded:
+        by.setdefault(item.evidence, []).append(item)
     removed: list[Part] = []
     for part, path in zip(store.live_parts("evidence"), store.part_paths("evidence"), strict=True):
         rows = pq.read_table(path, schema=None).to_pylist()
         if not any(row["evidence"] in by for row in rows):
             continue
         for row in rows:
-            item = by.get(row["evidence"])
-            if item is None:
+            items = by.get(row["evidence"])
+            if items is None:
                 continue
-            kept, rejected = taken[item.evidence]["kept"], taken[item.evidence]["rejected"]
+            kept, rejected = taken[row["evidence"]]["kept"], taken[row["evidence"]]["rejected"]
             row["kept"] -= kept
             row["rejected"] -= rejected
             row["records"] -= kept + rejected
-            again = any(UNFINISHED in note for note in row["notes"] or ())  # another content continues it too
-            if not kept + rejected and row["structure"] and not again:
-                row["structure"] -= 1  # the unfinished line held no record
-            whole = item.record <= 1
-            said = "all its records" if whole else f"{UNFINISHED}; that record"
-            verb = "are" if whole else "is"
-            row["notes"] = sorted({*(row["notes"] or ()), f"{said} {verb} counted in {item.by}, which continues it"})
+            for item in items:
+                again = any(UNFINISHED in note for note in row["notes"] or ())  # another content continues it too
+                if item.note is None and not kept + rejected and row["structure"] and not again:
+                    row["structure"] -= 1  # the unfinished line held no record
+                row["notes"] = sorted({*(row["notes"] or ()), _said(item)})
         stage.write("evidence", EVIDENCE, [pa.RecordBatch.from_pylist(rows, schema=EVIDENCE)])
         removed.append(part)
     return removed
+
+
+def _said(item: Superseded) -> str:
+    if item.note is not None:
+        return item.note
+    said, verb = ("all its records", "are") if item.record <= 1 else (f"{UNFINISHED}; that record", "is")
+    return f"{said} {verb} counted in {item.by}, which continues it"

@@ -2,16 +2,24 @@
 
 A running machine rewrites the header and the last chunk of an EVTX file, but a record that was written
 stays as it is: number, time and binary XML.  Copies are looked for among the logs that begin with the
-same record, and compared record by record.
+same record, and compared record by record.  A log that wrapped around begins with another record than
+its older copy: what such copies share is found after the intake (:mod:`.counting_once`) and told here.
 """
 
 from __future__ import annotations
 
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions when it is imported)
 import contextlib
 import hashlib
 import io
+from array import array
 from collections import defaultdict
 from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from casemate.engine.store import Store
 from casemate.errors import CaseDamaged, UnreadableEvidence
@@ -20,8 +28,10 @@ from casemate.evidence.blobs import source_of
 from casemate.evidence.known import Known
 from casemate.evidence.readers.base import Source
 from casemate.evidence.readers.evtx_chunks import FILE_HEADER_BYTES, read_chunks, read_file_header
+from casemate.evidence.readers.number_runs import NumberRuns, ranges
 
 EVTX = "evtx"
+DIGEST_BYTES = 16
 MOST_COMPARED = 16
 """Logs with the same first record that one log is compared with, newest first."""
 
@@ -33,12 +43,25 @@ class Copies:
     Args:
         held_by: a copy with all its records.
         holds: the copy with the most records that it holds all of.
-        shared: copies that hold some of its records, and how many.
     """
 
     held_by: Beginning | None = None
     holds: Beginning | None = None
-    shared: tuple[tuple[Beginning, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class SameRecords:
+    """Records of a log that another one holds byte for byte.
+
+    Args:
+        stretches: where they stand, as begin and end (excluded) of neighbouring ones.
+        records: how many they are.
+        numbers: their record identifiers, as text.
+    """
+
+    stretches: tuple[tuple[int, int], ...]
+    records: int
+    numbers: str
 
 
 class EventLogCopies:
@@ -73,7 +96,6 @@ class EventLogCopies:
             return Copies()
         mine, mine_whole = _records(source)
         held: list[tuple[int, Beginning]] = []
-        shared: list[tuple[Beginning, int]] = []
         for other in others:
             with contextlib.suppress(UnreadableEvidence, CaseDamaged):
                 theirs, theirs_whole = _records(self._content(other))
@@ -82,11 +104,7 @@ class EventLogCopies:
                     return Copies(held_by=other)
                 if theirs_whole and theirs <= mine:
                     held.append((len(theirs), other))
-                else:
-                    shared.append((other, len(mine & theirs)))
-        held.sort(key=lambda one: -one[0])
-        shared.extend((other, count) for count, other in held[1:])
-        return Copies(None, held[0][1] if held else None, tuple(shared))
+        return Copies(None, max(held, key=lambda one: one[0])[1] if held else None)
 
     def _load(self) -> None:
         self._loaded = True
@@ -106,11 +124,57 @@ class EventLogCopies:
         return log.source
 
 
+def same_records(first: Source, second: Source, kept_at: pa.Array) -> SameRecords:
+    """The records of `second` that `first` holds too.
+
+    Args:
+        first, second: two event logs.
+        kept_at: offsets of the records of `first` that have rows.
+    """
+    theirs, places, _, _ = _walked(first)
+    held = theirs.filter(pc.and_(_stands_once(theirs), pc.is_in(places, value_set=kept_at)))
+    ours, places, lengths, numbers = _walked(second)
+    same = pc.and_(_stands_once(ours), pc.is_in(ours, value_set=held))
+    begins = places.filter(same).to_numpy()
+    ends = begins + lengths.filter(same).to_numpy()
+    runs = NumberRuns()
+    for number in numbers.filter(same).to_pylist():
+        runs.add(number)
+    apart = np.flatnonzero(begins[1:] != ends[:-1])
+    first_of, last_of = np.append(0, apart + 1), np.append(apart, len(begins) - 1)
+    stretches = zip(begins[first_of].tolist(), ends[last_of].tolist(), strict=True) if len(begins) else ()
+    return SameRecords(tuple(stretches), len(begins), ranges(runs.runs()))
+
+
+def _stands_once(digests: pa.Array) -> pa.Array:
+    counts = digests.value_counts()
+    once = counts.field("values").filter(pc.equal(counts.field("counts"), 1))
+    return pc.is_in(digests, value_set=once)
+
+
+def _walked(source: Source) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array]:
+    """Of every record: hash of all its bytes, offset, length, identifier."""
+    digests = bytearray()
+    places, lengths, numbers = array("q"), array("q"), array("Q")
+    with source.open() as stream:
+        header = read_file_header(stream.read(FILE_HEADER_BYTES))
+        for chunk in read_chunks(stream, dirty=header is not None and header.dirty):
+            for record in chunk.records:
+                begin = record.offset - chunk.offset
+                content = chunk.data[begin : begin + record.length]
+                digests += hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
+                places.append(record.offset)
+                lengths.append(record.length)
+                numbers.append(record.record_id)
+    hashes = pa.Array.from_buffers(pa.binary(DIGEST_BYTES), len(places), [None, pa.py_buffer(bytes(digests))])
+    return hashes, pa.array(places, pa.int64()), pa.array(lengths, pa.int64()), pa.array(numbers, pa.uint64())
+
+
 def _first_record(head: bytes) -> bytes | None:
     for chunk in read_chunks(io.BytesIO(head[: HEAD_BYTES + FILE_HEADER_BYTES])):
         for record in chunk.records:
             begin = record.offset - chunk.offset
-            return hashlib.blake2b(chunk.data[begin : begin + record.length], digest_size=16).digest()
+            return hashlib.blake2b(chunk.data[begin : begin + record.length], digest_size=DIGEST_BYTES).digest()
     return None
 
 
@@ -125,6 +189,6 @@ def _records(source: Source) -> tuple[set[bytes], bool]:
             for record in chunk.records:
                 begin = record.offset - chunk.offset
                 content = chunk.data[begin : begin + record.length]
-                found.add(hashlib.blake2b(content, digest_size=16).digest())
+                found.add(hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest())
                 count += 1
     return found, not damaged and count == len(found)

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from casemate.engine.store import Store
 from casemate.evidence.continuing import take_out
+from casemate.evidence.counting_once import count_once
 from casemate.evidence.intake import Found, Problem, walk
 from casemate.evidence.known import EVIDENCE_TABLE, REGISTRATIONS_TABLE, known_evidence
 from casemate.evidence.planning import TASK_BYTES, Pending, Planner
@@ -134,6 +135,8 @@ def ingest(
             committer.commit(planner.pending.popleft(), result)
     finally:
         planner.close()
+    if report.commits:
+        count_once(store, readers)
     report.problems.extend(planner.problems)
     report.known, report.continued = planner.known_again, planner.continued
     return report

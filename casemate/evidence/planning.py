@@ -249,24 +249,12 @@ class Planner:
             note = f"all its records are also in {copies.held_by.sha256}; they are counted there"
             yield from self._counted_elsewhere(place, source, seen, whole, note)
             return True
-        twice = [
-            f"holds {count:,} records that {other.sha256} holds too: they are counted twice"
-            for other, count in copies.shared
-            if count
-        ]
-        if copies.holds is None and not twice:
+        if copies.holds is None:
             return False
         sha256 = whole["blob"].evidence if whole else self._hash(source)
-        if copies.holds is not None:
-            self._event_logs.forget(head, copies.holds)
-            self.continued += 1
-            seen = replace(seen, note="; ".join([*([seen.note] if seen.note else []), *twice]) or None)
-            yield from self._following(place, source, seen, head, copies.holds, sha256, whole)
-            return True
-        self._known.add(sha256, source.size)
-        yield from self._new(
-            self._item(place, source, seen, sha256, **{**whole, "notes": tuple(twice)}), head, source.size
-        )
+        self._event_logs.forget(head, copies.holds)
+        self.continued += 1
+        yield from self._following(place, source, seen, head, copies.holds, sha256, whole)
         return True
 
     def _counted_elsewhere(

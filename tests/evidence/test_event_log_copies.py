@@ -85,7 +85,7 @@ def test_copies_of_one_log_count_once(
                     assert original(case.store, row["evidence"], numbers[0]).place.evidence == home
 
 
-def test_logs_that_share_only_some_records_are_said_to_count_twice(log: bytes, tmp_path: Path) -> None:
+def test_records_that_two_logs_share_count_once_and_others_count_each(log: bytes, tmp_path: Path) -> None:
     other = bytearray(earlier(log, 4))
     last = _chunk(log).records[3]
     other[last.offset + 16] ^= 1  # the time of one record is another
@@ -93,6 +93,52 @@ def test_logs_that_share_only_some_records_are_said_to_count_twice(log: bytes, t
         for name, data in (("a.evtx", earlier(log, 4)), ("b.evtx", bytes(other))):
             (tmp_path / name).write_bytes(data)
             take(case, tmp_path / name)
-        assert len(counted(case)) == 8
+        numbers = [record.record_id for record in _chunk(log).records[:4]]
+        assert counted(case) == sorted([*numbers, numbers[3]])
         notes = [note for row in rows_of(case, "evidence") for note in row["notes"]]
-        assert any(note.startswith("holds 3 records that ") and note.endswith("counted twice") for note in notes)
+        assert any(note.startswith("3 records of it (") and note.endswith("counted there") for note in notes)
+
+
+@pytest.fixture(scope="module")
+def chunks(shared_data: Path) -> tuple[bytes, list[bytes]]:
+    """The file header and three chunks of a real log."""
+    for path in sorted((shared_data / "evtx").glob("*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                data = archive.read(name) if name.endswith(".evtx") else b""
+                pieces = [data[at : at + CHUNK_BYTES] for at in range(FILE_HEADER_BYTES, len(data), CHUNK_BYTES)]
+                if len(pieces) >= 3 and all(len(piece) == CHUNK_BYTES and piece.strip(b"\0") for piece in pieces[:3]):
+                    return data[:FILE_HEADER_BYTES], pieces[:3]
+    raise AssertionError("no log of three chunks")
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_a_log_that_wrapped_between_two_collections_counts_once(
+    chunks: tuple[bytes, list[bytes]], tmp_path: Path, together: bool, order: tuple[int, int, int]
+) -> None:
+    header, (first, second, third) = chunks
+    # a ring of two chunks: the third one overwrote the first; a last copy holds the third alone
+    versions = (header + first + second, header + third + second, header + third)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    with opened(tmp_path / "case") as case:
+        for number, which in enumerate(order):
+            (folder / f"{number}.evtx").write_bytes(versions[which])
+            if not together:
+                take(case, folder / f"{number}.evtx")
+        assert not take(case, folder).problems
+        expected = [
+            record.record_id
+            for piece in (first, second, third)
+            for record in walk_chunk(0, FILE_HEADER_BYTES, piece).records
+        ]
+        assert counted(case) == sorted(expected)
+        notes = [note for row in rows_of(case, "evidence") for note in row["notes"]]
+        assert any("records of it" in note and "they are counted there" in note for note in notes)
+        before = case.store.state.parts.keys()
+        take(case, folder)
+        assert counted(case) == sorted(expected)
+        assert {path for path in before if "windows_event" in path} == {
+            path for path in case.store.state.parts if "windows_event" in path
+        }

@@ -34,13 +34,12 @@ from casemate.evidence.readers.evtx_chunks import (
     read_file_header,
 )
 from casemate.evidence.readers.json_rows import JsonRows
-from casemate.evidence.readers.number_runs import NumberRuns
+from casemate.evidence.readers.number_runs import SHOWN, NumberRuns, ranges
 from casemate.evidence.readers.windows_fields import WINDOWS_EVENT
 from casemate.evidence.readers.windows_json import arrange
 
 BY_PLACE = 10**18
 HIGHEST_IDENTIFIER = 10**15
-SHOWN = 8  # ranges or chunks named in one note
 
 
 def recognise(head: bytes) -> int:
@@ -174,7 +173,7 @@ class _Account:
             if runs and not header.dirty and 0 < runs[-1][1] + 1 < header.next_record_id <= HIGHEST_IDENTIFIER:
                 yield (
                     f"The next record would be {header.next_record_id}, the last one here is {runs[-1][1]}: "
-                    f"records {_ranges([(runs[-1][1] + 1, header.next_record_id - 1)])} are missing."
+                    f"records {ranges([(runs[-1][1] + 1, header.next_record_id - 1)])} are missing."
                 )
         yield from self.missing
         if self.problems:
@@ -183,7 +182,7 @@ class _Account:
         holes = self.seen.holes()
         if holes:
             absent = sum(last - first + 1 for first, last in holes)
-            yield f"{absent} record numbers between the first and the last are absent: {_ranges(holes)}."
+            yield f"{absent} record numbers between the first and the last are absent: {ranges(holes)}."
         if self.by_place:
             yield (
                 f"{self.by_place} records without a number of their own (repeated or lost) are numbered 10^18 plus "
@@ -200,12 +199,7 @@ def _missing(chunk: Chunk) -> str:
     last = chunk.records[-1].record_id if chunk.records else (chunk.first_id or 1) - 1
     if chunk.last_id <= last:
         return f"{lost}; all its records are in the file."
-    return f"{lost}: records {_ranges([(last + 1, chunk.last_id)])} ({chunk.last_id - last}) are cut off."
-
-
-def _ranges(ranges: list[tuple[int, int]]) -> str:
-    shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges[:SHOWN])
-    return f"{shown} and {len(ranges) - SHOWN} more ranges" if len(ranges) > SHOWN else shown
+    return f"{lost}: records {ranges([(last + 1, chunk.last_id)])} ({chunk.last_id - last}) are cut off."
 
 
 EVTX_READER = ReaderSpec("evtx", 1, (WINDOWS_EVENT,), recognise, read)

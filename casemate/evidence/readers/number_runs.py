@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
+
+SHOWN = 8
+"""Runs named in one note."""
 
 
 class NumberRuns:
@@ -38,3 +42,9 @@ class NumberRuns:
     def holes(self) -> list[tuple[int, int]]:
         """First and last number of what is absent between the runs."""
         return [(last + 1, first - 1) for first, last in zip(self._first[1:], self._last[:-1], strict=True)]
+
+
+def ranges(runs: Sequence[tuple[int, int]]) -> str:
+    """``1-3, 7 and 2 more ranges``."""
+    shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs[:SHOWN])
+    return f"{shown} and {len(runs) - SHOWN} more ranges" if len(runs) > SHOWN else shown

@@ -1,0 +1,122 @@
+"""Which pieces of evidence may hold the same records: those whose rows agree in time and length.
+
+A log that begins inside another one has its first records there; two copies of an event log that
+lives in a ring of chunks have the first record of some chunk in common.  So a few rows of each
+evidence are looked up among all rows, by columns alone.
+"""
+
+from __future__ import annotations
+
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions when it is imported)
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Set
+from itertools import combinations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from casemate.engine.store import Store
+from casemate.evidence.readers.evtx_chunks import CHUNK_BYTES, CHUNK_HEADER_BYTES, FILE_HEADER_BYTES
+
+ROWS_AT_ONCE = 131_072
+PROBES = 8
+"""Rows of one log that are looked for in others: its first from the second line on (the first may be cut)."""
+MOST_HITS = 1_000
+"""A row that so many others are like says nothing."""
+MOST_SHIFTS = 4
+SAID_BY: dict[str, str] = {"lines": "text"}
+"""The column by which rows of a table are alike; ``time_raw`` in all others."""
+
+Shift = int
+"""Byte of one content at which another begins."""
+
+
+def line_pairs(store: Store, table: str, family: Mapping[str, str]) -> dict[tuple[str, str], list[Shift]]:
+    """Logs of one table that may begin inside others.
+
+    Args:
+        store: the case's store.
+        table: a native table.
+        family: evidence to the log it is a part of.
+
+    Returns:
+        (log that begins earlier, log that begins inside it) -> where it may, the likeliest first.
+    """
+    said = SAID_BY.get(table, "time_raw")
+    probes: dict[tuple[str, int], list[tuple[str, int]]] = defaultdict(list)
+    for root, rows in _first_rows(store, table, said, family).items():
+        for text, length, offset in rows:
+            probes[text, length].append((root, offset))
+    texts = pa.array(sorted({text for text, _ in probes}), pa.string())
+    lengths = pa.array(sorted({length for _, length in probes}), pa.int64())
+    hits: dict[tuple[str, int], list[tuple[str, int]]] = defaultdict(list)
+    for batch in _batches(store, table, ["evidence", "offset", "length", said]):
+        alike = pc.is_in(batch["length"], value_set=lengths)
+        if not pc.any(alike).as_py():
+            continue
+        batch = batch.filter(alike)
+        batch = batch.filter(pc.is_in(batch[said], value_set=texts))
+        for name, offset, length, text in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            found = hits[text, length]
+            if (text, length) in probes and len(found) <= MOST_HITS and name in family:
+                found.append((family[name], offset))
+    counted: dict[tuple[str, str], dict[int, int]] = defaultdict(lambda: defaultdict(int))
+    for key, found in hits.items():
+        if len(found) > MOST_HITS:
+            continue
+        for later, at in probes.get(key, ()):
+            for earlier, offset in found:
+                if earlier != later and offset > at:
+                    counted[earlier, later][offset - at] += 1
+    return {
+        pair: sorted(shifts, key=lambda shift: (-shifts[shift], shift))[:MOST_SHIFTS]
+        for pair, shifts in counted.items()
+    }
+
+
+def _first_rows(
+    store: Store, table: str, said: str, family: Mapping[str, str]
+) -> dict[str, list[tuple[str, int, int]]]:
+    """The first rows of each log from its second record on: what they say, length, offset."""
+    first: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
+    for batch in _batches(store, table, ["evidence", "record", "length", "offset", said]):
+        names = batch["evidence"]
+        codes = names.indices.to_numpy(zero_copy_only=False)
+        usable = pc.and_(pc.greater(batch["record"], 1), pc.is_valid(batch[said])).to_numpy(zero_copy_only=False)
+        for code in np.unique(codes).tolist():
+            root = family.get(names.dictionary[code].as_py())
+            if root is None or len(first[root]) >= PROBES:
+                continue
+            places = np.flatnonzero((codes == code) & usable)[:PROBES]
+            chosen = batch.take(pa.array(places))
+            columns = (chosen[said], chosen["length"], chosen["offset"])
+            first[root].extend(zip(*(column.to_pylist() for column in columns), strict=True))
+    return {root: rows[:PROBES] for root, rows in first.items()}
+
+
+def event_log_pairs(store: Store, logs: Set[str]) -> list[tuple[str, str]]:
+    """Event logs that have the first record of some chunk in common, by number, time and length."""
+    wanted = pa.array(sorted(logs), pa.string())
+    first: dict[tuple[int, object, int], list[str]] = defaultdict(list)
+    for batch in _batches(store, "windows_event", ["evidence", "record", "offset", "length", "time"]):
+        place = np.mod(batch["offset"].to_numpy() - FILE_HEADER_BYTES, CHUNK_BYTES)
+        batch = batch.filter(pa.array(place == CHUNK_HEADER_BYTES))
+        batch = batch.filter(pc.is_in(batch["evidence"].cast(pa.string()), value_set=wanted))
+        values = (batch[name].to_pylist() for name in ("record", "time", "length", "evidence"))
+        for record, time, length, name in zip(*values, strict=True):
+            first[record, time, length].append(name)
+    shared: dict[tuple[str, str], int] = defaultdict(int)
+    for names in first.values():
+        if 1 < len(names) <= MOST_HITS:
+            for pair in combinations(sorted(set(names)), 2):
+                shared[pair] += 1
+    return sorted(shared, key=lambda pair: (-shared[pair], pair))
+
+
+def _batches(store: Store, table: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    for path in store.part_paths(table):
+        with pq.ParquetFile(path, read_dictionary=["evidence"]) as file:
+            yield from file.iter_batches(ROWS_AT_ONCE, columns=columns)
