@@ -9,14 +9,17 @@ from __future__ import annotations
 
 # pyright: reportAttributeAccessIssue=false
 # (pyarrow.compute makes its functions when it is imported)
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+Ranges = Mapping[str, Sequence[tuple[int, int]]]
+"""Evidence to runs of record numbers, both ends included, ascending."""
 Wanted = Callable[[pa.Array], pa.Array]
 """From distinct values to whether each is wanted."""
 
@@ -51,6 +54,76 @@ def rows_where(paths: Sequence[Path], column: str, wanted: Wanted, columns: Sequ
                 for name in others:
                     found[name] = _plain(held.column(name)) if name in names else pa.nulls(len(rows), pa.string())
                 yield pa.RecordBatch.from_pydict({name: found[name] for name in columns})
+
+
+def rows_at(paths: Sequence[Path], ranges: Ranges, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Rows of Parquet parts that stand at these records, with `columns` as plain types.
+
+    Args:
+        paths: parts of a table with the columns ``evidence`` and ``record``.
+        columns: which columns; those a part lacks are null.
+    """
+    if not ranges:
+        return
+    bounds = min(runs[0][0] for runs in ranges.values()), max(runs[-1][1] for runs in ranges.values())
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            arrow = file.schema_arrow
+            held = [name for name in columns if name in arrow.names]
+            text = [name for name in {*held, "evidence"} if pa.types.is_string(arrow.field(name).type)]
+            groups = [number for number in range(file.num_row_groups) if _reaches(file, number, bounds)]
+        if not groups:
+            continue
+        with pq.ParquetFile(path, read_dictionary=text, pre_buffer=True) as file:
+            for number in groups:
+                place = file.read_row_group(number, columns=["evidence", "record"])
+                rows = _rows_at(_one(place.column("evidence")), _one(place.column("record")), ranges)
+                if not len(rows):
+                    continue
+                found = file.read_row_group(number, columns=held).take(pa.array(rows))
+                yield pa.RecordBatch.from_pydict(
+                    {
+                        name: _plain(found.column(name)) if name in held else pa.nulls(len(rows), pa.string())
+                        for name in columns
+                    }
+                )
+
+
+def _reaches(file: pq.ParquetFile, number: int, bounds: tuple[int, int]) -> bool:
+    """False only if no record number of the row group lies within `bounds`."""
+    group = file.metadata.row_group(number)
+    for index in range(group.num_columns):
+        column = group.column(index)
+        if column.path_in_schema == "record":
+            known = column.statistics
+            return known is None or not known.has_min_max or (known.max >= bounds[0] and known.min <= bounds[1])
+    return False
+
+
+def _rows_at(evidence: Any, record: Any, ranges: Ranges) -> np.ndarray:
+    if not pa.types.is_dictionary(evidence.type):
+        evidence = evidence.dictionary_encode()
+    codes = evidence.indices.to_numpy(zero_copy_only=False)
+    numbers = record.to_numpy(zero_copy_only=False)
+    hit = np.zeros(len(numbers), bool)
+    for code, name in enumerate(evidence.dictionary.to_pylist()):
+        runs = ranges.get(name)
+        if runs:
+            firsts = np.array([first for first, _ in runs], np.int64)
+            lasts = np.array([last for _, last in runs], np.int64)
+            place = np.searchsorted(firsts, numbers, side="right") - 1
+            hit |= (codes == code) & (place >= 0) & (numbers <= lasts[np.maximum(place, 0)])
+    return np.flatnonzero(hit)
+
+
+def runs_of(numbers: Iterable[int] | np.ndarray) -> tuple[tuple[int, int], ...]:
+    """Record numbers as runs, both ends included, ascending."""
+    distinct = np.unique(numbers if isinstance(numbers, np.ndarray) else np.fromiter(numbers, np.int64))
+    if not len(distinct):
+        return ()
+    begins = np.flatnonzero(np.diff(distinct, prepend=distinct[:1] - 2) != 1)
+    ends = np.append(begins[1:], len(distinct)) - 1
+    return tuple(zip(distinct[begins].tolist(), distinct[ends].tolist(), strict=True))
 
 
 def _one(column: pa.ChunkedArray) -> Any:

@@ -14,18 +14,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from casemate.case import CUSTODY, Case
-from casemate.engine.lookup import among, rows_where
+from casemate.engine.lookup import Ranges, among, rows_at
 from casemate.engine.parts import Part
 from casemate.evidence.custody import intact_lines
 from casemate.schema.annotations import ANNOTATIONS
 from casemate.triage.marks import Change, MarkLine, mark_lines
-from casemate.triage.subjects import Ranges, Subject, column_where, keys_of
+from casemate.triage.subjects import Subject, column_where, keys_of
 
 TABLE = "annotations"
 PHASE = "annotations"
@@ -173,20 +171,8 @@ def sharing(case: Case, subject: Subject) -> set[str]:
 
 
 def _findings_on(case: Case, records: Ranges) -> set[str]:
-    found: set[str] = set()
-    paths = case.part_paths("finding_records") if records else []
-    for batch in rows_where(paths, "evidence", among(records), ["finding", "evidence", "record"]):
-        numbers = batch.column("record").to_numpy(zero_copy_only=False)
-        names = batch.column("evidence")
-        hit = np.zeros(batch.num_rows, bool)
-        for evidence, runs in records.items():
-            firsts = np.array([first for first, _ in runs], np.int64)
-            lasts = np.array([last for _, last in runs], np.int64)
-            place = np.searchsorted(firsts, numbers, side="right") - 1
-            inside = (place >= 0) & (numbers <= lasts[np.maximum(place, 0)])
-            hit |= inside & pc.equal(names, evidence).to_numpy(zero_copy_only=False)
-        found.update(batch.column("finding").filter(pa.array(hit)).to_pylist())
-    return found
+    batches = rows_at(case.part_paths("finding_records"), records, ["finding"]) if records else ()
+    return {name for batch in batches for name in batch.column("finding").unique().to_pylist()}
 
 
 def _state(case: Case) -> tuple[str | None, list[Part]]:

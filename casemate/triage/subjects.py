@@ -12,16 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from casemate.case import Case
-from casemate.engine.lookup import Wanted, among, beginning, rows_where
+from casemate.engine.lookup import Ranges, Wanted, among, beginning, rows_where, runs_of
 from casemate.errors import BadInput
 from casemate.evidence.records import find_place, parse_address
 
 SHOWN_CANDIDATES = 5
 RANGES_KEPT = 2_048
 """Most runs of record numbers kept of one subject; of more, the first and the last halves of that."""
-
-Ranges = Mapping[str, tuple[tuple[int, int], ...]]
-"""Evidence to runs of record numbers, both ends included, ascending."""
 
 
 @dataclass(frozen=True)
@@ -134,16 +131,9 @@ def records_of(case: Case, findings: Sequence[str]) -> tuple[Ranges, int]:
     found: dict[str, tuple[tuple[int, int], ...]] = {}
     count = 0
     for name in sorted(held):
-        numbers = np.unique(np.concatenate(held[name]))
-        count += len(numbers)
-        found[name] = _runs(numbers)
+        found[name] = runs_of(np.concatenate(held[name]))
+        count += sum(last - first + 1 for first, last in found[name])
     return _bounded(found), count
-
-
-def _runs(numbers: np.ndarray) -> tuple[tuple[int, int], ...]:
-    begins = np.flatnonzero(np.diff(numbers, prepend=numbers[:1] - 2) != 1)
-    ends = np.append(begins[1:], len(numbers)) - 1
-    return tuple(zip(numbers[begins].tolist(), numbers[ends].tolist(), strict=True))
 
 
 def _bounded(found: dict[str, tuple[tuple[int, int], ...]]) -> Ranges:
