@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 
@@ -11,27 +11,33 @@ from casemate.detect.sigma.correlation import evaluate
 from casemate.detect.sigma.correlation_endpoints import with_endpoints
 from casemate.detect.sigma.correlation_events import ENDPOINTS
 from casemate.detect.sigma.correlation_findings import findings
-from casemate.detect.sigma.correlation_rules import (
-    Correlation,
-    compile_correlations,
-    needed_fields,
-    silent_rules,
-)
+from casemate.detect.sigma.correlation_needs import needed_fields, silent_rules
+from casemate.detect.sigma.correlation_rules import Correlation
 from casemate.detect.sigma.endpoints import endpoints_of
 from casemate.detect.sigma.kernel import SigmaMatches, split_matches
-from casemate.detect.sigma.load import parse_rule_files
 from casemate.engine.protocol import Engine, StoredTables
 from casemate.explore.tables import native_filled
 from casemate.schema.findings import FINDINGS_WITH_RECORDS
 
+Thin = Callable[[Mapping[str, pa.Table]], dict[str, pa.Table]]
+"""Takes out of the matches per base rule what is not to be looked at."""
 
-def detect_correlations(engine: Engine, installed: InstalledRules, stored: StoredTables) -> pa.Table:
-    """Findings of all correlations of a rule set, as ``FINDINGS_WITH_RECORDS``."""
+
+def detect_correlations(
+    engine: Engine, installed: InstalledRules, stored: StoredTables, thin: Thin | None = None
+) -> pa.Table:
+    """Findings of all correlations of a rule set, as ``FINDINGS_WITH_RECORDS``.
+
+    Args:
+        thin: applied to the matches of base rules first.
+    """
     correlations, _ = correlations_of(installed)
     if not correlations:
         return FINDINGS_WITH_RECORDS.empty_table()
     needed = needed_fields(correlations)
     matches = _matches(engine, installed, stored, needed)
+    if thin is not None:
+        matches = thin(matches)
     evaluated, evidences = evaluate(correlations, matches)
     return findings(evaluated, evidences, silent=silent_rules(correlations))
 
@@ -40,6 +46,10 @@ def correlations_of(installed: InstalledRules) -> tuple[list[Correlation], dict[
     """The correlations of a rule set, each after those it refers to, and the file each stands in (by id)."""
     if not installed.correlation_files:
         return [], {}
+    # pySigma is needed only for rule sets with correlations
+    from casemate.detect.sigma.correlation_compile import compile_correlations
+    from casemate.detect.sigma.load import parse_rule_files
+
     wanted = set(installed.correlation_files)
     rule_set = parse_rule_files([file for file in installed.files if file.name in wanted])
     paths = {rule.id: rule.path for rule in rule_set.correlations}

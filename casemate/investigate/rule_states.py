@@ -6,9 +6,8 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from casemate.detect.sigma.cache import InstalledRules, open_matcher
-from casemate.detect.sigma.compiled import CompiledRule, Refused
-from casemate.detect.sigma.correlation_rules import unfed
-from casemate.detect.sigma.filters import SUPPRESSED_SUFFIX
+from casemate.detect.sigma.compiled import SUPPRESSED_SUFFIX, CompiledRule, Refused
+from casemate.detect.sigma.correlation_needs import unfed
 from casemate.detect.sigma.logsources import sources_for
 from casemate.engine.protocol import Engine, StoredTables
 from casemate.explore.tables import native_filled

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from casemate.detect.sigma.compile import compile_rules
 from casemate.detect.sigma.compiled import CompiledRules, Refused
-from casemate.detect.sigma.correlation_rules import Correlation, compile_correlations, silent_rules
+from casemate.detect.sigma.correlation_compile import compile_correlations
+from casemate.detect.sigma.correlation_needs import silent_rules
+from casemate.detect.sigma.correlation_rules import Correlation
 from casemate.detect.sigma.filters import apply_filters
 from casemate.detect.sigma.load import RuleSet, parse_rule_files
 from casemate.detect.sigma.rule_files import RuleFile

@@ -46,6 +46,9 @@ CODE = (
     "compiled",
     "conditions",
     "correlation_bounds",
+    "correlation_compile",
+    "correlation_conditions",
+    "correlation_needs",
     "correlation_rules",
     "derived",
     "filters",
@@ -103,7 +106,27 @@ def install_rules(
         CannotFinish: the cache cannot be written.
     """
     begun = time.monotonic()
-    files = tuple(read_rule_files(paths))
+    return install_rule_files(
+        read_rule_files(paths), cache, placeholders=placeholders, begun=begun, where=", ".join(map(str, paths))
+    )
+
+
+def install_rule_files(
+    given: Sequence[RuleFile],
+    cache: Path,
+    *,
+    placeholders: Mapping[str, tuple[str, ...]] | None = None,
+    begun: float | None = None,
+    where: str = "",
+) -> InstalledRules:
+    """Make rule files that were read already ready; see :func:`install_rules`.
+
+    Args:
+        begun: when (monotonic clock) the work began; now when None.
+        where: what the files are called in an error.
+    """
+    begun = time.monotonic() if begun is None else begun
+    files = tuple(given)
     folder = cache / cache_key(files, placeholders or {})
     kept = _open(folder)
     if kept is not None and not _intact(folder, kept[0]):
@@ -115,7 +138,7 @@ def install_rules(
         if kept is None:
             raise CannotFinish("the compiled rules could not be read back", where=str(folder))
     manifest, rules = kept
-    _require_rules(rules, manifest, paths)
+    _require_rules(rules, manifest, where)
     return InstalledRules(
         folder,
         rules,
@@ -127,13 +150,13 @@ def install_rules(
     )
 
 
-def _require_rules(rules: CompiledRules, manifest: Mapping[str, Any], paths: Sequence[Path]) -> None:
+def _require_rules(rules: CompiledRules, manifest: Mapping[str, Any], where: str) -> None:
     if rules.rules or rules.unread or manifest["correlation_files"] or any(one.id for one in rules.refused):
         return
     faults = [f"{one.path}: {one.reason}" for one in rules.refused]
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     found = f": {faults[0]}{more}" if faults else ""
-    raise BadInput(f"holds no Sigma rule{found}", where=", ".join(map(str, paths)))
+    raise BadInput(f"holds no Sigma rule{found}", where=where)
 
 
 def open_matcher(folder: Path, table: str, *, only: frozenset[str] | None = None) -> TableMatcher:

@@ -23,6 +23,8 @@ from casemate.detect.sigma.atoms import Atom
 Node = list[Any]
 KEYWORDS = "*"
 """The name under which the atoms of keywords stand among the columns of a table."""
+SUPPRESSED_SUFFIX = "#suppressed"
+"""Ends the id of the rule that finds what filters took out of a rule."""
 FORMAT = 1
 """Raised whenever the stored form changes."""
 

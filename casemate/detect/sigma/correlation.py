@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from casemate.detect.sigma.correlation_events import ENDPOINTS, Events, Part, all_evidence, base_part, carried, collect
 from casemate.detect.sigma.correlation_measures import Measured, measure
-from casemate.detect.sigma.correlation_rules import Correlation, needed_fields
+from casemate.detect.sigma.correlation_needs import needed_fields
+from casemate.detect.sigma.correlation_rules import Correlation
 from casemate.detect.sigma.correlation_windows import Integers, runs, windows
 
 
@@ -61,10 +62,10 @@ def evaluate(correlations: Sequence[Correlation], matches: Mapping[str, pa.Table
     """Evaluate correlations over the matches of the rules they refer to.
 
     Args:
-        correlations: as :func:`~casemate.detect.sigma.correlation_rules.compile_correlations`
+        correlations: as :func:`~casemate.detect.sigma.correlation_compile.compile_correlations`
             returns them (each after those it refers to).
         matches: per base rule id a table ``evidence, record, time`` and the text columns that
-            :func:`~casemate.detect.sigma.correlation_rules.needed_fields` asks for, optionally
+            :func:`~casemate.detect.sigma.correlation_needs.needed_fields` asks for, optionally
             :data:`~casemate.detect.sigma.correlation_events.ENDPOINTS`.  A rule without a table
             has no matches.
 

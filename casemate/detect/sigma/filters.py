@@ -20,10 +20,9 @@ from sigma.filters import SigmaFilter
 from sigma.rule import SigmaRule
 from sigma.rule.detection import SigmaDetection, SigmaDetections
 
+from casemate.detect.sigma.compiled import SUPPRESSED_SUFFIX
 from casemate.detect.sigma.load import LoadedRule, RuleSet
 
-SUPPRESSED_SUFFIX = "#suppressed"
-"""Ends the id of the rule that finds what filters took out of a rule."""
 PREFIX = "_filt_{}_"
 """Names of a filter's parts inside a rule: selectors such as ``1 of them`` pass names with ``_`` over."""
 TOKEN = re.compile(r"[A-Za-z0-9_*-]+")

@@ -19,9 +19,10 @@ from sigma.rule import SigmaRule
 
 from casemate.detect.sigma.correlation import evaluate
 from casemate.detect.sigma.correlation_bounds import prepare_document
+from casemate.detect.sigma.correlation_compile import compile_correlations
 from casemate.detect.sigma.correlation_endpoints import agreed, with_endpoints
 from casemate.detect.sigma.correlation_findings import findings
-from casemate.detect.sigma.correlation_rules import compile_correlations, needed_fields, silent_rules, unfed
+from casemate.detect.sigma.correlation_needs import needed_fields, silent_rules, unfed
 from casemate.detect.sigma.load import LoadedRule
 from casemate.schema.findings import FINDINGS_WITH_RECORDS, finding_id
 
