@@ -165,6 +165,7 @@ def investigate_case(
         workers=workers,
         in_place=in_place,
         placeholders=placeholders,
+        home=home(),
     )
     with counting("reading", quiet=quiet) as reading, stages(quiet=quiet) as tell:
 

@@ -19,7 +19,7 @@ from casemate.errors import BadInput
 from casemate.evidence.ingest import Progress
 from casemate.explore.runs import last_run
 from casemate.intel.store import home
-from casemate.investigate.rerun import Rerun, Row, TableComparison, identity, placeholders_of_run, rules_of_run
+from casemate.investigate.rerun import Rerun, Row, TableComparison, identity, placeholders_of_run, rules_of_run, tunings_of_run
 from casemate.investigate.rerun import rerun as run_again
 from casemate.investigate.run import Options
 
@@ -52,7 +52,12 @@ def rerun(
             raise BadInput("no run has come to its end in this case", hint="casemate investigate LOGS --case CASE")
         found_rules = rules_of_run(facts, rules or ())
         options = Options(
-            found_rules.paths, home() / "compiled", found_rules.pins, workers, placeholders=placeholders_of_run(facts)
+            found_rules.paths,
+            home() / "compiled",
+            found_rules.pins,
+            workers,
+            placeholders=placeholders_of_run(facts),
+            tunings=tunings_of_run(facts),
         )
         with tempfile.TemporaryDirectory(prefix="casemate-rerun-") as scratch:
             place = folder or Path(scratch) / "case"

@@ -92,8 +92,7 @@ DERIVED_TABLES: dict[str, tuple[str, dict[str, str]]] = {
     "tuning_effects": (
         "Per tuning and core asset the findings it touched.",
         {
-            "effect": "`suppress`, `severity`, `core_asset`; `changed` counts findings with another severity than their "
-            "detector gave",
+            "effect": "`suppress`, `severity`, `core_asset`; `changed` counts all whose severity is another now",
             "name": "id of the tuning, name of the core asset, or `all`",
         },
     ),

@@ -18,6 +18,9 @@ from casemate.incident.measures import MEASURES as INCIDENT_MEASURES
 
 ALL_MEASURES = (*EVIDENCE_MEASURES, *DETECT_MEASURES, *INCIDENT_MEASURES)
 
+SUPPRESSED = ("suppressed", "suppressed_findings")
+"""What filters of the rule set and what tunings took out."""
+
 
 def case_summary(case: Case, *, shown: str | None = None, verified: bool | None = None) -> SummaryInput:
     """Everything the summary shows, asked of the case as it is now.
@@ -39,7 +42,7 @@ def case_summary(case: Case, *, shown: str | None = None, verified: bool | None 
         rules=run.get("rules_ran"),
         unusable_rules=run.get("rules_not_run"),
         notes=(*_reader_notes(engine), *run.get("problems", ())),
-        suppressed=run.get("suppressed", 0),
+        suppressed=sum(part.rows for name in SUPPRESSED for part in case.live_parts(name)),
     )
     tables = {name: engine.read(name) for name in DERIVED}
     native = {name: engine.read(name) for name in native_filled(stored)}

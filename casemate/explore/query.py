@@ -30,6 +30,7 @@ from casemate.schema.attempts import ATTEMPT_FINDINGS, ATTEMPTS
 from casemate.schema.case_tables import EVIDENCE, REGISTRATIONS, REJECTS
 from casemate.schema.findings import FINDING_RECORDS, FINDINGS
 from casemate.schema.rules import MATCHED, RULES, SUPPRESSED
+from casemate.schema.tuning import SUPPRESSED_FINDINGS, SUPPRESSED_RECORDS, TUNING_EFFECTS
 
 CASE_TABLES: dict[str, pa.Schema] = {
     "evidence": EVIDENCE,
@@ -41,6 +42,9 @@ CASE_TABLES: dict[str, pa.Schema] = {
     "attempt_findings": ATTEMPT_FINDINGS,
     "rules": RULES,
     "suppressed": SUPPRESSED,
+    "suppressed_findings": SUPPRESSED_FINDINGS,
+    "suppressed_records": SUPPRESSED_RECORDS,
+    "tuning_effects": TUNING_EFFECTS,
     "matched": MATCHED,
 }
 """Tables that can be asked in every case, empty where nothing was written."""

@@ -8,7 +8,7 @@ import pyarrow as pa
 from casemate.case import Case
 from casemate.engine.protocol import Engine, StoredTable, StoredTables
 from casemate.evidence.readers import READERS
-from casemate.schema import annotations, attempts, case_tables, findings, rules
+from casemate.schema import annotations, attempts, case_tables, findings, rules, tuning
 from casemate.views import ocsf_tables
 
 DERIVED: dict[str, pa.Schema] = {

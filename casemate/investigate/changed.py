@@ -21,7 +21,7 @@ from casemate.engine.files import inside
 from casemate.engine.parts import Part
 from casemate.engine.store import Stage
 
-BY_EVIDENCE = ("finding_records", "matched", "suppressed")
+BY_EVIDENCE = ("finding_records", "suppressed_records", "matched", "suppressed")
 """Tables of the phase whose rows name the evidence they come from."""
 
 
@@ -36,7 +36,7 @@ def kept_rows(case: Case, table: str) -> dict[str, int]:
 
 def holding(paths: Sequence[Path], evidence: pa.Array) -> list[Path]:
     """Those of the parts that hold rows of some of `evidence`."""
-    return [path for path in paths if _holds(path, "evidence", evidence)]
+    return [path for path in paths if holds(path, "evidence", evidence)]
 
 
 def take_back(case: Case, parts: Sequence[Part], evidence: pa.Array, stage: Stage) -> list[Part]:
@@ -52,25 +52,28 @@ def take_back(case: Case, parts: Sequence[Part], evidence: pa.Array, stage: Stag
     """
     if not len(evidence):
         return []
-    records = [inside(case.path, part.path) for part in parts if part.table == "finding_records"]
-    gone = [batch["finding"] for path in records for batch in _batches(path, "evidence", evidence, among=True)]
+    records = [
+        inside(case.path, part.path) for part in parts if part.table in ("finding_records", "suppressed_records")
+    ]
+    gone = [batch["finding"] for path in records for batch in rows_of(path, "evidence", evidence, among=True)]
     findings = pa.concat_arrays(gone) if gone else pa.array([], pa.string())
     removed: list[Part] = []
     for part in parts:
-        if part.table == "findings":
+        if part.table in ("findings", "suppressed_findings"):
             column, values = "id", findings
         elif part.table in BY_EVIDENCE:
             column, values = "evidence", evidence
         else:
             continue
         path = inside(case.path, part.path)
-        if len(values) and _holds(path, column, values):
-            stage.write(part.table, part.schema, _batches(path, column, values, among=False))
+        if len(values) and holds(path, column, values):
+            stage.write(part.table, part.schema, rows_of(path, column, values, among=False))
             removed.append(part)
     return removed
 
 
-def _holds(path: Path, column: str, values: pa.Array) -> bool:
+def holds(path: Path, column: str, values: pa.Array) -> bool:
+    """Whether some row of a part has one of `values` in a text column."""
     with pq.ParquetFile(path, read_dictionary=[column]) as file:
         return any(
             pc.any(pc.is_in(batch.column(0).dictionary, value_set=values)).as_py()
@@ -78,7 +81,7 @@ def _holds(path: Path, column: str, values: pa.Array) -> bool:
         )
 
 
-def _batches(path: Path, column: str, values: pa.Array, *, among: bool) -> Iterator[pa.RecordBatch]:
+def rows_of(path: Path, column: str, values: pa.Array, *, among: bool) -> Iterator[pa.RecordBatch]:
     """The rows of a part whose `column` is among `values`, or those whose is not."""
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches():

@@ -33,6 +33,20 @@ def phase_state(case: Case, phase: str) -> PhaseState:
     return PhaseState(inputs, tuple(parts))
 
 
+def phase_states(case: Case) -> dict[str, PhaseState]:
+    """The state of every phase that ever committed."""
+    live = {part.path: part for table in case.tables() for part in case.live_parts(table)}
+    inputs: dict[str, str | None] = {}
+    parts: dict[str, list[Part]] = {}
+    for line in intact_lines(case.path / CUSTODY):
+        facts = line.facts.get("facts", {}) if line.kind == "commit" else {}
+        if "phase" in facts:
+            inputs[facts["phase"]] = facts.get("inputs")
+            added = (live[part["path"]] for part in line.facts["added"] if part["path"] in live)
+            parts.setdefault(facts["phase"], []).extend(added)
+    return {phase: PhaseState(inputs[phase], tuple(found)) for phase, found in parts.items()}
+
+
 def digest(items: Iterable[object]) -> str:
     """A short hash of what a phase starts from."""
     digester = hashlib.sha256()

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from casemate import __version__
 from casemate.case import Case
 from casemate.detect.sigma.rule_files import hash_rule_files, read_rule_files
+from casemate.detect.tuning.tunings import Tuning, from_plain
 from casemate.engine.canonical import read_part, row_keys
 from casemate.engine.protocol import Engine
 from casemate.errors import BadInput, CannotFinish, CaseDamaged, UnreadableEvidence
@@ -137,6 +138,11 @@ def rules_of_run(facts: dict[str, Any], given: Sequence[Path] = ()) -> RunRules:
 def placeholders_of_run(facts: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     """The values a run used for the placeholders of Sigma rules."""
     return {str(name): tuple(map(str, values)) for name, values in facts.get("placeholders", {}).items()}
+
+
+def tunings_of_run(facts: dict[str, Any]) -> tuple[Tuning, ...]:
+    """The tunings a run acted by."""
+    return tuple(from_plain(plain) for plain in facts.get("tunings", ()))
 
 
 def rerun(
@@ -257,7 +263,7 @@ def _notes(case: Case, facts: dict[str, Any], undated: int) -> list[str]:
     rule_set, placeholders = str(facts.get("rule_set")), placeholders_of_run(facts)
     if facts.get("casemate") != __version__:
         notes.append(f"the last run was by Casemate {facts.get('casemate')}, this is {__version__}")
-    elif facts.get("run") != run_id(case, rule_set, placeholders):
+    elif facts.get("run") != run_id(case, rule_set, placeholders, tunings_of_run(facts)):
         notes.append("settings or evidence changed since the last run that came to its end")
     if phase_state(case, PHASE).inputs != rules_inputs(rule_set, placeholders):
         notes.append("the findings were made by another state of Casemate's code or libraries than this one")

@@ -27,7 +27,7 @@ PHASE = "rule_texts"
 TEXT_BYTES = 4 * 1024 * 1024
 """Longest file that is kept; of a longer one it is only said where it was."""
 _FILTER = re.compile(rb"^filter[ \t]*:", re.MULTILINE)
-SPEAKING = ("findings", "suppressed")
+SPEAKING = ("findings", "suppressed_findings", "suppressed")
 
 
 def keep_rule_texts(case: Case, installed: InstalledRules) -> None:

@@ -22,9 +22,10 @@ import pyarrow.compute as pc
 from casemate.case import Case
 from casemate.detect import sigma
 from casemate.detect.sigma.cache import LIBRARIES, InstalledRules, install_rules
-from casemate.detect.sigma.filters import SUPPRESSED_SUFFIX
+from casemate.detect.sigma.compiled import SUPPRESSED_SUFFIX
 from casemate.detect.sigma.kernel import SigmaFindings, SigmaMatches
 from casemate.detect.sigma.rule_files import hash_rule_files
+from casemate.detect.tuning.tunings import Tuning
 from casemate.engine.parts import Part
 from casemate.engine.protocol import Engine, StoredTables
 from casemate.engine.store import Stage
@@ -34,6 +35,7 @@ from casemate.investigate.correlations import detect_correlations
 from casemate.investigate.phases import code_of, digest, phase_state
 from casemate.investigate.rule_states import rule_states
 from casemate.investigate.rule_texts import keep_rule_texts
+from casemate.investigate.tuning_records import thinning
 from casemate.schema.findings import FINDING_RECORDS, FINDINGS, FINDINGS_WITH_RECORDS
 from casemate.schema.rules import MATCHED, RULES, SUPPRESSED
 
@@ -74,8 +76,12 @@ def detect_by_rules(
     cache: Path,
     tell: Tell,
     placeholders: Mapping[str, tuple[str, ...]],
+    tunings: Sequence[Tuning] = (),
 ) -> RulesRun:
     """Bring findings of rules and correlations up to date with the case's evidence, `paths` and `placeholders`.
+
+    Args:
+        tunings: those in force; here they only thin out what correlations look at.
 
     Raises:
         BadInput: a path cannot be read.
@@ -101,7 +107,7 @@ def detect_by_rules(
         stage.write("matched", MATCHED, [_matched_rows(new, rule_set)])
         stage.write("rules", RULES, pa.Table.from_pylist(states, RULES).to_batches())
         case.commit(stage, remove=replaced, facts={"phase": PHASE, "inputs": inputs})
-    correlations = _correlate(case, engine, installed, inputs)
+    correlations = _correlate(case, engine, installed, inputs, tunings, cache)
     keep_rule_texts(case, installed)
     return _told(case, engine, installed, rule_set, correlations)
 
@@ -204,14 +210,19 @@ def _suppressed_rows(found: Iterable[pa.RecordBatch], only: pa.Array | None) -> 
         )
 
 
-def _correlate(case: Case, engine: Engine, installed: InstalledRules, rules: str) -> int:
+def _correlate(
+    case: Case, engine: Engine, installed: InstalledRules, rules: str, tunings: Sequence[Tuning], cache: Path
+) -> int:
     before = phase_state(case, CORRELATION_PHASE)
-    inputs = digest([rules, *sorted(kept_rows(case, "matched").items())])
+    thin = thinning(engine, stored_tables(case), installed, tunings, cache)
+    inputs = digest([rules, *sorted(kept_rows(case, "matched").items()), *(thin.facts if thin is not None else ())])
     if before.inputs == inputs or (not installed.correlation_files and not before.parts):
         return _rows(before.parts, "findings")
     engine.use(stored_tables(case))
-    found = detect_correlations(engine, installed, stored_tables(case))
+    found = detect_correlations(engine, installed, stored_tables(case), thin)
     stage = case.stage()
+    if thin is not None:
+        stage.write("suppressed", SUPPRESSED, thin.suppressed())
     if found.num_rows:
         write_findings(stage, found.to_batches())
     case.commit(stage, remove=before.parts, facts={"phase": CORRELATION_PHASE, "inputs": inputs})
@@ -220,6 +231,7 @@ def _correlate(case: Case, engine: Engine, installed: InstalledRules, rules: str
 
 def _told(case: Case, engine: Engine, installed: InstalledRules, rule_set: str, correlations: int) -> RulesRun:
     parts = phase_state(case, PHASE).parts
+    silenced = phase_state(case, CORRELATION_PHASE).parts
     engine.use(stored_tables(case))
     rules = engine.read("rules")
     ran = engine.collect(rules.filter(rules.state == "ran").count().name("n").as_table())["n"][0].as_py()
@@ -229,7 +241,7 @@ def _told(case: Case, engine: Engine, installed: InstalledRules, rule_set: str, 
         correlations,
         ran,
         _rows(parts, "rules") - ran,
-        _rows(parts, "suppressed"),
+        _rows((*parts, *silenced), "suppressed"),
         installed.cold,
         installed.seconds,
     )

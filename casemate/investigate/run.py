@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from casemate import __version__
-from casemate.case import Case
+from casemate.case import CUSTODY, Case
 from casemate.detect.sigma.placeholders import given_placeholders
+from casemate.detect.tuning.overlay import case_tunings, overlay, site_tunings
+from casemate.detect.tuning.tunings import Tuning, as_plain
 from casemate.engine.compaction import compact
 from casemate.engine.memory import give_back_memory
 from casemate.engine.protocol import Engine
@@ -20,6 +22,7 @@ from casemate.investigate.attempts import build_attempts
 from casemate.investigate.behaviour import detect_behaviour
 from casemate.investigate.phases import digest
 from casemate.investigate.rules import RulesRun, detect_by_rules
+from casemate.investigate.tuning import TuningRun, tune_findings
 from casemate.settings import Settings
 from casemate.triage.annotations import rebuild as rebuild_annotations
 
@@ -38,6 +41,8 @@ class Options:
         workers: processes that read evidence.
         in_place: leave evidence where it is instead of keeping a copy.
         placeholders: values for the placeholders of Sigma rules; those of the case's settings when None.
+        tunings: the tunings in force; when None those of the case and of `home` on the day of the run (UTC).
+        home: Casemate's data folder, where tunings of the site are kept; None for none.
     """
 
     rules: tuple[Path, ...]
@@ -46,6 +51,8 @@ class Options:
     workers: int = 1
     in_place: bool = False
     placeholders: Mapping[str, tuple[str, ...]] | None = None
+    tunings: tuple[Tuning, ...] | None = None
+    home: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ class RunReport:
     behaviour_findings: int
     own_networks: str
     attempts: int
+    tuning: TuningRun
     compacted: tuple[str, ...] = field(default=())
 
 
@@ -105,16 +113,18 @@ def investigate(
     placeholders = options.placeholders
     if placeholders is None:
         placeholders = given_placeholders(case.settings.placeholders)
-    rules = detect_by_rules(case, engine, options.rules, options.cache, tell, placeholders)
+    tunings = in_force(case, options, clock())
+    rules = detect_by_rules(case, engine, options.rules, options.cache, tell, placeholders, tunings)
     tell("behaviour", 0, 1)
     behaviour = detect_behaviour(case, engine)
     tell("behaviour", 1, 1)
+    tuned = tune_findings(case, engine, tunings, options.cache)
     tell("attempts", 0, 1)
     attempts = build_attempts(case, engine)
     tell("attempts", 1, 1)
     rebuild_annotations(case)
     engine.use(stored_tables(case))
-    run = run_id(case, rules.rule_set, placeholders)
+    run = run_id(case, rules.rule_set, placeholders, tunings)
     case.log(
         "note",
         {
@@ -127,15 +137,29 @@ def investigate(
             "placeholders": {name: list(values) for name, values in sorted(placeholders.items())},
             "rules_ran": rules.ran,
             "rules_not_run": rules.not_run,
-            "suppressed": rules.suppressed,
+            "suppressed": rules.suppressed + tuned.suppressed,
+            "tunings": [as_plain(one) for one in tunings],
+            "tunings_without_effect": dict(tuned.refused),
             "own_networks": behaviour.own_networks,
             "problems": [f"{problem.where}: {problem.what}" for problem in intake.problems][:200],
         },
     )
-    return RunReport(run, intake, rules, behaviour.findings, behaviour.own_networks, attempts, compacted)
+    return RunReport(run, intake, rules, behaviour.findings, behaviour.own_networks, attempts, tuned, compacted)
 
 
-def run_id(case: Case, rule_set: str, placeholders: Mapping[str, tuple[str, ...]]) -> str:
-    """The name of a run: the same evidence, rules, placeholders, settings and version give the same name."""
+def in_force(case: Case, options: Options, now: datetime) -> tuple[Tuning, ...]:
+    """The tunings a run acts by: those it was given, else the case's and the site's that have not expired."""
+    if options.tunings is not None:
+        return options.tunings
+    site = site_tunings(options.home) if options.home is not None else ()
+    return overlay(case_tunings(case.path / CUSTODY), site, now.astimezone(UTC).date())
+
+
+def run_id(
+    case: Case, rule_set: str, placeholders: Mapping[str, tuple[str, ...]], tunings: Sequence[Tuning] = ()
+) -> str:
+    """The name of a run: the same evidence, rules, placeholders, settings, tunings and version give the same name."""
     settings: Settings = case.settings
-    return digest([__version__, rule_set, sorted(placeholders.items()), settings, *sorted(case.blobs)])[:16]
+    tuned = [as_plain(one) for one in tunings]
+    inputs = [__version__, rule_set, sorted(placeholders.items()), settings, *([tuned] if tuned else [])]
+    return digest([*inputs, *sorted(case.blobs)])[:16]

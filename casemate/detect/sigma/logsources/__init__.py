@@ -10,6 +10,7 @@ Sources: Sigma's taxonomy appendix, and those named in the modules of this packa
 from __future__ import annotations
 
 from casemate.detect.sigma.logsources.cloud import CLOUD
+from casemate.detect.sigma.logsources.findings import FINDINGS
 from casemate.detect.sigma.logsources.linux import LINUX
 from casemate.detect.sigma.logsources.network import NETWORK, ZEEK_FIELDS
 from casemate.detect.sigma.logsources.source import EventSource, LogSource, Where, having
@@ -17,7 +18,7 @@ from casemate.detect.sigma.logsources.windows import WINDOWS
 
 __all__ = ["TABLE", "EventSource", "Where", "sources_for"]
 
-TABLE: dict[LogSource, tuple[EventSource, ...]] = {**WINDOWS, **LINUX, **NETWORK, **CLOUD}
+TABLE: dict[LogSource, tuple[EventSource, ...]] = {**WINDOWS, **LINUX, **NETWORK, **CLOUD, **FINDINGS}
 
 
 def sources_for(product: str | None, category: str | None, service: str | None) -> tuple[EventSource, ...]:
