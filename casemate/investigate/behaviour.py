@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from casemate import views as ocsf_views
 from casemate.case import Case
 from casemate.detect import behaviour
-from casemate.detect.behaviour import ANALYTICS, infer_own, run_all
+from casemate.detect.behaviour import ANALYTICS, READ_CLASSES, infer_own, read_once, run_all
 from casemate.engine.parts import Part
 from casemate.engine.protocol import Engine
-from casemate.explore.tables import native_filled, stored_tables, views
+from casemate.explore.tables import native_filled, stored_tables
 from casemate.investigate.phases import code_of, digest, fingerprint, phase_state
 from casemate.schema.findings import FINDING_RECORDS, FINDINGS
 from casemate.settings import PRIVATE_NETWORKS
+from casemate.views import ocsf_tables
 
 PHASE = "behaviour"
 
@@ -31,8 +32,9 @@ def detect_behaviour(case: Case, engine: Engine) -> BehaviourRun:
     stored = stored_tables(case)
     engine.use(stored)
     given = () if case.settings.own == PRIVATE_NETWORKS else case.settings.own
-    ocsf = views(engine, stored)
-    own = infer_own(given, ocsf, engine.batches)
+    ocsf = ocsf_tables(engine.read, native_filled(stored), READ_CLASSES)
+    read = read_once(ocsf, engine.batches, engine.hold)
+    own = infer_own(given, read, engine.batches, engine.hold)
     before = phase_state(case, PHASE)
     settings = [repr(analytic.settings) for analytic in ANALYTICS]
     inputs = digest([code_of(behaviour, ocsf_views), own, *settings, *fingerprint(case, *native_filled(stored))])
@@ -40,7 +42,7 @@ def detect_behaviour(case: Case, engine: Engine) -> BehaviourRun:
         return BehaviourRun(_rows(before.parts, "findings"), own.statement)
     stage = case.stage()
     count = 0
-    for found in run_all(ocsf, own, engine.batches, engine.hold):
+    for found in run_all(read, own, engine.batches, engine.hold):
         if found.findings.num_rows:
             count += found.findings.num_rows
             stage.write("findings", FINDINGS, found.findings.to_batches())

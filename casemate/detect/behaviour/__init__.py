@@ -1,51 +1,85 @@
 """Behaviour analytics: what many records say together that no single one does.
 
-:data:`ANALYTICS` lists all of them; :func:`run_all` runs them over a case's OCSF tables.
+:data:`ANALYTICS` lists all of them; :func:`run_all` runs them over a case's OCSF tables, which
+:func:`read_once` reads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import ibis
 
 from casemate.detect.behaviour.guessing import RULES as GUESSING_RULES
-from casemate.detect.behaviour.guessing import GuessingSettings, guessing
-from casemate.detect.behaviour.networks import OwnNetworks, own_networks, public_responders
+from casemate.detect.behaviour.guessing import GuessingSettings, failing_scopes, guessing
+from casemate.detect.behaviour.logons import login_connections, logons, web_logons
+from casemate.detect.behaviour.networks import (
+    OwnNetworks,
+    busy_addresses,
+    may_be_public,
+    own_networks,
+    public_responders,
+    talking_pairs,
+)
 from casemate.detect.behaviour.rules import BehaviourRule, Statements
-from casemate.detect.behaviour.run import Batches, Found, Hold, found
+from casemate.detect.behaviour.run import Batches, Found, Hold, found, has_rows
 from casemate.detect.behaviour.scans import RULES as SCAN_RULES
-from casemate.detect.behaviour.scans import ScanSettings, scans
+from casemate.detect.behaviour.scans import ScanSettings, connections, failing_enough, scans
 from casemate.detect.behaviour.web import RULES as WEB_RULES
-from casemate.detect.behaviour.web import WebSettings, web_searches
+from casemate.detect.behaviour.web import WebSettings, requests, searched_enough, web_searches
+from casemate.schema.ocsf import EVENT_CLASSES, EventClass
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where rows of an analytic come from.
+
+    ``build(*tables, own, settings)`` takes the OCSF tables named in `reads` in that order.  Where the first of them
+    has no rows, nor has the source, and it is not built: planning a query is dearer than running it over nothing.
+    """
+
+    reads: tuple[str, ...]
+    build: Callable[..., ibis.Table]
+    settings: Any = None
 
 
 @dataclass(frozen=True)
 class Analytic:
-    """One analytic: its name, rules, OCSF tables, thresholds, and how it is called with them.
+    """One analytic: its name, rules, what it reads, thresholds, and its two steps.
 
-    ``build(*tables, own, settings)`` takes the tables named in `reads` in that order.
+    Args:
+        name: the detector of its findings is ``behaviour.<name>``.
+        rules: what it can say.
+        sources: their rows together are what it looks at (rows of the same columns).
+        narrow: ``(rows, settings)`` to those rows that can end in a finding; when none is left, all is done.
+        judge: ``(rows, settings)`` to what is said of them.
+        settings: thresholds.
     """
 
     name: str
     rules: tuple[BehaviourRule, ...]
-    reads: tuple[str, ...]
-    build: Callable[..., Statements]
-    settings: Any = field(default=None)
+    sources: tuple[Source, ...]
+    narrow: Callable[[ibis.Table, Any], ibis.Table]
+    judge: Callable[[ibis.Table, Any], Statements]
+    settings: Any
 
+
+_GUESSING = GuessingSettings()
+LOGONS: tuple[Source, ...] = (
+    Source(("authentication", "network_activity"), logons, _GUESSING.logons),
+    Source(("network_activity", "authentication"), login_connections, _GUESSING.logons),
+    Source(("http_activity",), web_logons, _GUESSING.logons),
+)
+"""Everything that looks like trying to log on."""
 
 ANALYTICS: tuple[Analytic, ...] = (
-    Analytic("scans", SCAN_RULES, ("network_activity",), scans, ScanSettings()),
+    Analytic("scans", SCAN_RULES, (Source(("network_activity",), connections),), failing_enough, scans, ScanSettings()),
+    Analytic("guessing", GUESSING_RULES, LOGONS, failing_scopes, guessing, _GUESSING),
     Analytic(
-        "guessing",
-        GUESSING_RULES,
-        ("authentication", "network_activity", "http_activity"),
-        guessing,
-        GuessingSettings(),
+        "web_searches", WEB_RULES, (Source(("http_activity",), requests),), searched_enough, web_searches, WebSettings()
     ),
-    Analytic("web_searches", WEB_RULES, ("http_activity",), web_searches, WebSettings()),
 )
 
 
@@ -72,27 +106,75 @@ COLUMNS_READ: dict[str, tuple[str, ...]] = {
 """The columns of OCSF tables that analytics look at."""
 
 
-def infer_own(given: Sequence[str], ocsf: Mapping[str, ibis.Table], batches: Batches) -> OwnNetworks:
-    """The own networks as given, or inferred from ``network_activity``; the statement says which."""
-    if given:
-        return own_networks(given)
-    found_hosts = batches(public_responders(ocsf["network_activity"]).order_by("address")).read_all()
-    return own_networks((), found_hosts.column("address").to_pylist())
+READ_CLASSES: tuple[EventClass, ...] = tuple(kind for kind in EVENT_CLASSES if kind.name in COLUMNS_READ)
+"""The OCSF event classes that analytics look at."""
 
 
-def run_all(
-    ocsf: Mapping[str, ibis.Table], own: OwnNetworks, batches: Batches, hold: Hold = lambda rows: rows.cache()
-) -> Iterator[Found]:
-    """Run every analytic.
+@dataclass(frozen=True)
+class Read:
+    """OCSF tables read once: by name, with :data:`COLUMNS_READ`, and the names of those that have rows."""
+
+    tables: Mapping[str, ibis.Table]
+    filled: frozenset[str]
+
+
+def read_once(ocsf: Mapping[str, ibis.Table], batches: Batches, hold: Hold) -> Read:
+    """Execute the views once: a view over many logs is dear, and analytics look at some columns only.
 
     Args:
-        ocsf: OCSF tables by name (all those that :data:`ANALYTICS` read; empty ones where there is nothing).
-        own: from :func:`infer_own`.
+        ocsf: OCSF tables by name; one that is not given has no rows.
         batches: executes an expression, in batches, times as UTC.
         hold: executes an expression once and keeps its rows.
     """
-    # a view over many logs is dear: it is read once, and only what analytics look at
-    tables = {name: hold(ocsf[name].select(*columns)) for name, columns in COLUMNS_READ.items()}
+    tables = {name: hold(ocsf[name].select(*columns)) for name, columns in COLUMNS_READ.items() if name in ocsf}
+    return Read(tables, frozenset(name for name, table in tables.items() if has_rows(table, batches)))
+
+
+def infer_own(given: Sequence[str], read: Read, batches: Batches, hold: Hold) -> OwnNetworks:
+    """The own networks as given, or inferred from ``network_activity``; the statement says which."""
+    if given:
+        return own_networks(given)
+    if "network_activity" not in read.filled:
+        return own_networks(())
+    pairs = hold(talking_pairs(read.tables["network_activity"]))
+    busy = batches(busy_addresses(pairs)).read_all().column("address").to_pylist()
+    if not any(may_be_public(address) for address in busy):
+        return own_networks(())
+    found_hosts = batches(public_responders(pairs).order_by("address")).read_all()
+    return own_networks((), found_hosts.column("address").to_pylist())
+
+
+def run_all(read: Read, own: OwnNetworks, batches: Batches, hold: Hold) -> Iterator[Found]:
+    """Run every analytic that has anything to look at.
+
+    Args:
+        read: from :func:`read_once`.
+        own: from :func:`infer_own`.
+        batches, hold: as for :func:`read_once`.
+    """
+    looked_at: dict[tuple[Source, ...], ibis.Table | None] = {}
     for analytic in ANALYTICS:
-        statements = analytic.build(*(tables[name] for name in analytic.reads), own.networks, analytic.settings)
-        yield found(analytic.name, analytic.rules, statements, analytic.settings, batches, hold)
+        if analytic.sources not in looked_at:
+            looked_at[analytic.sources] = _rows(analytic.sources, read, own, hold)
+        rows = looked_at[analytic.sources]
+        if rows is None:
+            continue
+        rows = hold(analytic.narrow(rows, analytic.settings))
+        if has_rows(rows, batches):
+            statements = analytic.judge(rows, analytic.settings)
+            yield found(analytic.name, analytic.rules, statements, analytic.settings, batches, hold)
+
+
+def _rows(sources: Sequence[Source], read: Read, own: OwnNetworks, hold: Hold) -> ibis.Table | None:
+    """The rows of several sources; None where there can be none."""
+    built = [
+        source.build(*(read.tables[name] for name in source.reads), own.networks, source.settings)
+        for source in sources
+        if source.reads[0] in read.filled
+    ]
+    if not built:
+        return None
+    first, *others = built
+    for other in others:
+        first = first.union(other)
+    return hold(first)

@@ -24,12 +24,11 @@ from __future__ import annotations
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
 # pyright: reportReturnType=false, reportCallIssue=false, reportIndexIssue=false, reportOptionalOperand=false
 # (what an Ibis column can do depends on its table, which is known at run time only)
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import ibis
 
-from casemate.detect.behaviour.logons import LogonSettings, login_connections, logons, web_logons
+from casemate.detect.behaviour.logons import LogonSettings
 from casemate.detect.behaviour.rules import BehaviourRule, Statements, bursts, first_of, key, over
 
 SLOW = -1
@@ -143,27 +142,44 @@ RULES: tuple[BehaviourRule, ...] = (
 )
 
 
-def guessing(
-    authentication: ibis.Table,
-    network: ibis.Table,
-    http: ibis.Table,
-    own: Sequence[str],
-    settings: GuessingSettings | None = None,
-) -> Statements:
+def failing_scopes(table: ibis.Table, settings: GuessingSettings) -> ibis.Table:
+    """The tries of those scopes in which something failed often enough to be worth sorting.
+
+    No rule says anything of a source and service whose failures, excused or not, stay below the lowest threshold,
+    unless the source is outside and never got in: most logons of most networks belong to no such scope.
+    """
+    table = table.filter(table.time.notnull() & (table.source != ""))
+    failed, got_in = table.result == "failure", table.result.isin(["success", "likely_success"])
+    lost = failed | (table.result == "undecided")
+    counted = table.group_by(_SCOPE).agg(
+        outside=(~table.inside & ~got_in).cast("int64").max(),
+        ever_in=got_in.cast("int64").max(),
+        failures=ibis.ifelse(failed, table.tries, 0).sum(),
+        lost=lost.cast("int64").sum(),
+        accounts=ibis.ifelse(failed, table.user, ibis.null("string")).nunique(),
+    )
+    outside = counted.outside == 1
+    few_inside = min(settings.failures_inside, settings.failures_inside_slow)
+    few = min(settings.failures, settings.failures_slow, few_inside)
+    enough = counted.filter(
+        (outside & ((counted.ever_in == 0) | (counted.lost >= settings.undecided)))
+        | (counted.failures >= ibis.ifelse(outside, few, few_inside))
+        | (counted.accounts >= settings.accounts)
+    )
+    return table.semi_join(enough, _SCOPE)
+
+
+def guessing(table: ibis.Table, wanted: GuessingSettings) -> Statements:
     """Guessing, spraying and what came of it.
 
     Args:
-        authentication, network, http: the OCSF tables of those names.
-        own: own networks in CIDR.
+        table: what :func:`failing_scopes` left of the tries of :mod:`casemate.detect.behaviour.logons`.
+        wanted: thresholds.
 
     Returns:
         statements of :data:`RULES`; counts: ``records, visits, tries, failures, undecided, successes,
         likely_successes, accounts, slow`` and ``account`` (one of the accounts, the first by name).
     """
-    wanted = settings or GuessingSettings()
-    table = logons(authentication, network, own, wanted.logons)
-    table = table.union(login_connections(network, authentication, own)).union(web_logons(http, own))
-    table = table.filter(table.time.notnull() & (table.source != ""))
     table = _judged(table, wanted)
     failed = table.filter(table.rule.notnull())
     failed = failed.mutate(

@@ -133,7 +133,9 @@ def _service(table: ibis.Table) -> ir.StringValue:
     )
 
 
-def login_connections(network: ibis.Table, authentication: ibis.Table, own: Sequence[str]) -> ibis.Table:
+def login_connections(
+    network: ibis.Table, authentication: ibis.Table, own: Sequence[str], _settings: LogonSettings | None = None
+) -> ibis.Table:
     """Conversations of outside addresses with login services that no login log tells of: ``undecided``."""
     known = authentication.filter(authentication.connection_info_uid.notnull())
     known = known.select(connection_info_uid=known.connection_info_uid).distinct()
@@ -164,7 +166,7 @@ def login_connections(network: ibis.Table, authentication: ibis.Table, own: Sequ
     )
 
 
-def web_logons(http: ibis.Table, own: Sequence[str]) -> ibis.Table:
+def web_logons(http: ibis.Table, own: Sequence[str], _settings: LogonSettings | None = None) -> ibis.Table:
     """Requests that carry credentials: with a user name, or sent to a login page.
 
     401 is a failure (RFC 9110 section 15.5.2), and 403 to a login page; an answer below 400 to a

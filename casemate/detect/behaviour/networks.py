@@ -1,6 +1,7 @@
 """Which addresses are the lab's own, as given or as inferred, and the test for it in Ibis.
 
-IPv4 networks are compared as numbers, IPv6 networks by the hexadecimal groups of their prefix
+Both are compared as text.  IPv4 networks are exact (an address with leading zeros is none: readers of it
+disagree whether they mean octal); IPv6 networks go by the hexadecimal groups of their prefix
 (addresses are recorded compressed, RFC 5952).  The prefix of an IPv6 network is rounded down to
 whole groups that hold no zero, so ``2001:db8::/32`` is exact and ``2001:db8:0:1::/64`` is read as
 ``2001:db8::/32``; this is stated in the result.
@@ -34,13 +35,15 @@ PRIVATE: tuple[str, ...] = (
 NOT_ONE_HOST: tuple[str, ...] = ("224.0.0.0/4", "255.255.255.255/32", "0.0.0.0/32", "ff00::/8", "::/128")
 """Multicast, broadcast and unspecified: never the target of a scan."""
 
+_NOT_PUBLIC = tuple(ipaddress.ip_network(text) for text in (*PRIVATE, *NOT_ONE_HOST))
+
 INFER_SOURCES = 20
 """An address that this many outside addresses connect to is on the sensor's side."""
 INFER_SHARE = 0.05
 """... if it also takes this share of all connections to public addresses, so that a public service
 which many own public clients use is not taken for the lab's own."""
 
-_IPV4 = r"^([0-9]{1,3})[.]([0-9]{1,3})[.]([0-9]{1,3})[.]([0-9]{1,3})$"
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 
 
 @dataclass(frozen=True)
@@ -81,16 +84,38 @@ def _host_network(text: str) -> str | None:
         return None
 
 
-def public_responders(network: ibis.Table) -> ibis.Table:
-    """Public addresses that are probably the lab's own: column ``address``.
+def talking_pairs(network: ibis.Table) -> ibis.Table:
+    """Who connected to whom, and how often: ``source, address, times``.
 
     Args:
         network: ``network_activity``.
     """
-    outside = (*PRIVATE, *NOT_ONE_HOST)
     pairs = network.filter(network.src_endpoint_ip.notnull() & network.dst_endpoint_ip.notnull())
-    # each pair is looked at once, however often the two talked
-    pairs = pairs.group_by(source=pairs.src_endpoint_ip, address=pairs.dst_endpoint_ip).agg(times=pairs.count())
+    return pairs.group_by(source=pairs.src_endpoint_ip, address=pairs.dst_endpoint_ip).agg(times=pairs.count())
+
+
+def busy_addresses(pairs: ibis.Table) -> ibis.Table:
+    """The addresses that enough others connect to for :func:`public_responders`: column ``address``."""
+    counted = pairs.group_by("address").agg(sources=pairs.count())
+    return counted.filter(counted.sources >= INFER_SOURCES).select("address")
+
+
+def may_be_public(text: str) -> bool:
+    """Whether an address is in none of the private ranges and may be that of one host (or cannot be read)."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return True
+    return not any(address in network for network in _NOT_PUBLIC if network.version == address.version)
+
+
+def public_responders(pairs: ibis.Table) -> ibis.Table:
+    """Public addresses that are probably the lab's own: column ``address``.
+
+    Args:
+        pairs: from :func:`talking_pairs`: each pair is looked at once, however often the two talked.
+    """
+    outside = (*PRIVATE, *NOT_ONE_HOST)
     pairs = pairs.filter(~within(pairs.address, outside) & ~within(pairs.source, outside))
     counted = pairs.group_by("address").agg(connections=pairs.times.sum(), sources=pairs.count())
     everything = counted.connections.sum().over(ibis.window())
@@ -99,76 +124,41 @@ def public_responders(network: ibis.Table) -> ibis.Table:
     return shared.filter(likely).select("address")
 
 
-def marked(table: ibis.Table, address: str, **networks: Sequence[str]) -> ibis.Table:
-    """Adds a column for each name in `networks`: whether the address lies in those networks (:func:`within`).
-
-    Each distinct address is tested once: few addresses stand in many records, and the test is dear.
-
-    Args:
-        table: any table; it is read twice.
-        address: a column of addresses (text).
-    """
-    distinct = table.filter(table[address].notnull()).select(tested_address=address).distinct()
-    tests = distinct.mutate(**{name: within(distinct.tested_address, tested) for name, tested in networks.items()})
-    joined = table.left_join(tests, table[address] == tests.tested_address).drop("tested_address")
-    return joined.mutate(**{name: joined[name].fill_null(False) for name in networks})
-
-
 def within(address: ir.StringValue, networks: Sequence[str]) -> ir.BooleanValue:
     """Whether an address (text) lies in any of these networks; False where it is null or not an address."""
-    number = ipv4_number(address)
-    tests: list[ir.BooleanValue] = []
-    groups: list[ir.BooleanValue] = []
-    for text in networks:
-        network = ipaddress.ip_network(text, strict=False)
-        if network.version == 4:
-            inside = (number >= int(network.network_address)) & (number <= int(network.broadcast_address))
-            # taking an address apart is dear: only those that begin as the network's do
-            tests.append(ibis.ifelse(address.startswith(_beginning(network)), inside, ibis.literal(False)))
-        else:
-            groups.append(address.re_search(_ipv6_pattern(network)))
-    if groups:
-        tests.append(ibis.ifelse(address.contains(":"), _any(groups), ibis.literal(False)))
-    return _any(tests) if tests else ibis.literal(False)
+    patterns = sorted({_pattern(ipaddress.ip_network(text, strict=False)) for text in networks})
+    if not patterns:
+        return ibis.literal(False)
+    # one regular expression: both engines run through it once, and it is one node to plan
+    return address.re_search(f"^(?:{'|'.join(patterns)})").fill_null(False)
 
 
-def _any(tests: Sequence[ir.BooleanValue]) -> ir.BooleanValue:
-    first, *others = [test.fill_null(False) for test in tests]
-    for other in others:
-        first = first | other
-    return first
-
-
-def _beginning(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
-    """The text that every address of an IPv4 network begins with."""
+def _pattern(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
+    """What every address of a network looks like, and no other."""
+    if isinstance(network, ipaddress.IPv6Network):
+        return _ipv6_pattern(network)
     first, last = str(network.network_address).split("."), str(network.broadcast_address).split(".")
     fixed = network.prefixlen // 8
-    if fixed == 4:
-        return str(network.network_address)
-    octets = [str(octet) for octet in range(int(first[fixed]), int(last[fixed]) + 1)]
-    digit = octets[0][0] if len({octet[0] for octet in octets}) == 1 else ""
-    return "".join(octet + "." for octet in first[:fixed]) + digit
+    octets = first[:fixed]
+    if fixed < 4:
+        low, high = int(first[fixed]), int(last[fixed])
+        octets.append(_OCTET if (low, high) == (0, 255) else f"(?:{'|'.join(map(str, range(low, high + 1)))})")
+    octets += [_OCTET] * (4 - len(octets))
+    return "[.]".join(octets) + r"\z"
 
 
-def ipv4_number(address: ir.StringValue) -> ir.IntegerValue:
-    """An IPv4 address (text) as int64, null where it is not one."""
-    text = ibis.ifelse(address.re_search(_IPV4), address, ibis.null("string"))
-    octets = [text.re_extract(_IPV4, place).cast("int64") for place in (1, 2, 3, 4)]
-    return octets[0] * 16777216 + octets[1] * 65536 + octets[2] * 256 + octets[3]
-
-
-def _ipv6_pattern(network: ipaddress.IPv6Network | ipaddress.IPv4Network) -> str:
+def _ipv6_pattern(network: ipaddress.IPv6Network) -> str:
     if network.prefixlen == 128:
-        return f"^{network.network_address}$"
+        return f"{network.network_address}\\z"
     if str(network) == "fc00::/7":
-        return "^f[cd][0-9a-f]{2}:"
+        return "f[cd][0-9a-f]{2}:"
     if str(network) == "fe80::/10":
-        return "^fe[89ab][0-9a-f]:"
+        return "fe[89ab][0-9a-f]:"
     if str(network) == "ff00::/8":
-        return "^ff[0-9a-f]{2}:"
+        return "ff[0-9a-f]{2}:"
     groups: list[str] = []
     for group in network.network_address.exploded.split(":")[: network.prefixlen // 16]:
         if group == "0000":
             break
         groups.append(group.lstrip("0"))
-    return "^" + ":".join(groups) + ":" if groups else "^[0-9a-f]*:"
+    return ":".join(groups) + ":" if groups else "[0-9a-f]*:"

@@ -28,6 +28,11 @@ Hold = Callable[[ibis.Table], ibis.Table]
 """Executes an Ibis expression once and gives a table of its rows."""
 
 
+def has_rows(table: ibis.Table, batches: Batches) -> bool:
+    """Whether a table has any row; execute it only where its rows are kept."""
+    return batches(table.limit(1)).read_all().num_rows > 0
+
+
 @dataclass(frozen=True)
 class Found:
     """What one analytic found.
@@ -48,7 +53,7 @@ def found(
     statements: Statements,
     settings: Any,
     batches: Batches,
-    hold: Hold = lambda rows: rows.cache(),
+    hold: Hold,
 ) -> Found:
     """Execute the statements of one analytic.
 

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 
 import ibis
 
-from casemate.detect.behaviour.networks import NOT_ONE_HOST, marked
+from casemate.detect.behaviour.networks import NOT_ONE_HOST, within
 from casemate.detect.behaviour.rules import BehaviourRule, Statements, bursts, first_of, key, over
 
 SLOW = -1
@@ -100,8 +100,12 @@ RULES: tuple[BehaviourRule, ...] = (
 )
 
 
-def connections(network: ibis.Table, own: Sequence[str]) -> ibis.Table:
-    """Connections to own hosts: ``evidence, record, time, source, inside, target, service, result``.
+def connections(network: ibis.Table, own: Sequence[str], _settings: ScanSettings | None = None) -> ibis.Table:
+    """Connections to own hosts: ``evidence, record, time, source, inside, target, service, result, failed``.
+
+    Args:
+        network: ``network_activity``.
+        own: own networks in CIDR.
 
     ``result`` is ``unanswered, refused, blocked, empty, answered``.  Connections without a time, of
     unknown result, and those left out (see above) are not in it.
@@ -109,10 +113,12 @@ def connections(network: ibis.Table, own: Sequence[str]) -> ibis.Table:
     table = network.filter(
         network.time.notnull() & network.src_endpoint_ip.notnull() & network.dst_endpoint_ip.notnull()
     )
-    table = marked(table, "dst_endpoint_ip", target_own=own, target_many=NOT_ONE_HOST)
-    table = table.filter(table.target_own & ~table.target_many & (table.src_endpoint_ip != table.dst_endpoint_ip))
-    table = marked(table, "src_endpoint_ip", source_own=own, source_many=NOT_ONE_HOST)
-    table = table.filter(~table.source_many)
+    table = table.filter(
+        within(table.dst_endpoint_ip, own)
+        & ~within(table.dst_endpoint_ip, NOT_ONE_HOST)
+        & ~within(table.src_endpoint_ip, NOT_ONE_HOST)
+        & (table.src_endpoint_ip != table.dst_endpoint_ip)
+    )
     protocol = table.connection_info_protocol_name.lower().fill_null("")
     state = table.unmapped_conn_state.fill_null("")
     heard = table.traffic_bytes_in.fill_null(0)
@@ -149,7 +155,7 @@ def connections(network: ibis.Table, own: Sequence[str]) -> ibis.Table:
         record=table.record,
         time=table.time,
         source=table.src_endpoint_ip,
-        inside=table.source_own,
+        inside=within(table.src_endpoint_ip, own),
         target=table.dst_endpoint_ip,
         service=service,
         result=result,
@@ -157,30 +163,28 @@ def connections(network: ibis.Table, own: Sequence[str]) -> ibis.Table:
     )
     named = named.filter((named.result != "") & ~named.left_out).drop("left_out")
     # A ping from outside is a probe whether or not the host answers; inside it is everyday work.
-    return named.mutate(
+    judged = named.mutate(
         result=ibis.cases(
             ((named.result == "answered_ping") & named.inside, "answered"),
             (named.result == "answered_ping", "empty"),
             else_=named.result,
         )
     )
+    return judged.mutate(failed=(judged.result != "answered").cast("int64"))
 
 
-def scans(network: ibis.Table, own: Sequence[str], settings: ScanSettings | None = None) -> Statements:
+def scans(table: ibis.Table, wanted: ScanSettings) -> Statements:
     """Horizontal and vertical scans, fast and slow, and unasked probes.
 
     Args:
-        network: ``network_activity``.
-        own: own networks in CIDR.
+        table: what :func:`failing_enough` left of :func:`connections`.
+        wanted: thresholds.
 
     Returns:
         statements of :data:`RULES`; counts: ``probes, hosts, services, unanswered, refused,
         blocked, empty, answered, slow`` (1 for a slow scan).
     """
-    wanted = settings or ScanSettings()
-    table = connections(network, own).mutate(failed=lambda rows: (rows.result != "answered").cast("int64"))
-    table = _horizontal(_failing_enough(table, wanted), wanted)
-    table = _vertical(table, wanted)
+    table = _vertical(_horizontal(table, wanted), wanted)
     table = bursts(table, ["source", "target", "service", "scanned", "failed"], wanted.burst_gap_seconds, "probe_burst")
     probe = ~table.scanned & ~table.inside & (table.failed == 1)
     table = table.mutate(
@@ -203,7 +207,7 @@ def scans(network: ibis.Table, own: Sequence[str], settings: ScanSettings | None
     return Statements(table.select(_ROWS), _findings)
 
 
-def _failing_enough(table: ibis.Table, settings: ScanSettings) -> ibis.Table:
+def failing_enough(table: ibis.Table, settings: ScanSettings) -> ibis.Table:
     """Connections whose source failed often enough to be worth sorting; what is left out can be no finding.
 
     No margin below can exceed the failing hosts of a source and service, or the failing services of a

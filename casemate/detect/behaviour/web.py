@@ -56,17 +56,13 @@ RULES: tuple[BehaviourRule, ...] = (
 )
 
 
-def web_searches(http: ibis.Table, own: Sequence[str], settings: WebSettings | None = None) -> Statements:
-    """Bursts of requests for content that is not there.
+def requests(http: ibis.Table, own: Sequence[str], _settings: WebSettings | None = None) -> ibis.Table:
+    """Answered requests to own servers: ``source, target, service, path, unasked, failed`` and their place.
 
     Args:
         http: ``http_activity``.
         own: own networks in CIDR; requests to other addresses are not counted.
-
-    Returns:
-        statements of :data:`RULES`; counts: ``requests, paths, errors, answered``.
     """
-    wanted = settings or WebSettings()
     served = http.dst_endpoint_ip.isnull() | within(http.dst_endpoint_ip, own)
     table = http.filter(
         http.time.notnull() & http.src_endpoint_ip.notnull() & http.http_response_code.notnull() & served
@@ -74,7 +70,7 @@ def web_searches(http: ibis.Table, own: Sequence[str], settings: WebSettings | N
     host = ibis.coalesce(table.dst_endpoint_ip, table.http_request_url_hostname, table.device_hostname)
     port = table.dst_endpoint_port
     bare = table.http_request_url_hostname.re_search(_BARE_ADDRESS).fill_null(False)
-    table = table.select(
+    return table.select(
         evidence=table.evidence,
         record=table.record,
         time=table.time,
@@ -88,6 +84,28 @@ def web_searches(http: ibis.Table, own: Sequence[str], settings: WebSettings | N
         unasked=~within(table.src_endpoint_ip, own) & ((table.http_response_code == 400) | bare),
         failed=((table.http_response_code >= 400) & (table.http_response_code != 401)).cast("int64"),
     )
+
+
+def searched_enough(table: ibis.Table, settings: WebSettings) -> ibis.Table:
+    """The requests of those scopes that failed on enough paths, or hold an unasked request; others say nothing."""
+    group = ["source", "target", "service"]
+    lost = ibis.ifelse(table.failed == 1, table.path, ibis.null("string"))
+    counted = table.mutate(lost=lost).group_by(group)
+    enough = counted.agg(paths=lambda rows: rows.lost.nunique(), unasked=lambda rows: rows.unasked.max())
+    enough = enough.filter(enough.unasked.fill_null(False) | (enough.paths >= settings.paths))
+    return table.semi_join(enough, group)
+
+
+def web_searches(table: ibis.Table, wanted: WebSettings) -> Statements:
+    """Bursts of requests for content that is not there.
+
+    Args:
+        table: what :func:`searched_enough` left of :func:`requests`.
+        wanted: thresholds.
+
+    Returns:
+        statements of :data:`RULES`; counts: ``requests, paths, errors, answered``.
+    """
     group = ["source", "target", "service"]
     table = bursts(table, group, wanted.burst_gap_seconds, "burst")
     group = [*group, "burst"]

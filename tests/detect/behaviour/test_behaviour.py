@@ -9,7 +9,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from casemate.detect.behaviour import ANALYTICS, infer_own, run_all
+from casemate.detect.behaviour import ANALYTICS, infer_own, read_once, run_all
 from casemate.detect.behaviour.networks import own_networks, within
 from casemate.errors import BadInput
 from casemate.schema.findings import CONFIDENCES, FINDING_RECORDS, OUTCOMES, SEVERITIES, VECTORS, finding_id
@@ -83,6 +83,10 @@ def batches(expr):
     return expr.to_pyarrow().to_reader(max_chunksize=7)
 
 
+def hold(expr):
+    return expr.cache()
+
+
 def run(connection, *, flows=(), logons=(), requests=(), own=OWN) -> list[dict]:
     """Findings, each with its records, sorted by rule."""
     ocsf = {
@@ -91,7 +95,7 @@ def run(connection, *, flows=(), logons=(), requests=(), own=OWN) -> list[dict]:
         "http_activity": table(connection, HTTP_ACTIVITY, list(requests)),
     }
     rows = []
-    for found in run_all(ocsf, own, batches):
+    for found in run_all(read_once(ocsf, batches, hold), own, batches, hold):
         held = pa.Table.from_batches(found.records(), schema=FINDING_RECORDS).to_pylist()
         for row in found.findings.to_pylist():
             records = [(one["evidence"], one["record"]) for one in held if one["finding"] == row["id"]]
@@ -459,12 +463,13 @@ def test_nothing_in_nothing_out(connection):
 def test_a_server_that_the_world_connects_to_is_inferred_to_be_own_and_said_so(connection):
     flows = [flow(i, f"198.51.100.{i}", "192.0.2.80", 80, **ANSWERED) for i in range(100)]
     flows += [flow(i, "192.0.2.80", "203.0.113.53", 53, **ANSWERED) for i in range(100)]
-    own = infer_own((), {"network_activity": table(connection, NETWORK_ACTIVITY, flows)}, batches)
+    read = read_once({"network_activity": table(connection, NETWORK_ACTIVITY, flows)}, batches, hold)
+    own = infer_own((), read, batches, hold)
     assert own.inferred
     assert "192.0.2.80/32" in own.networks
     assert "203.0.113.53/32" not in own.networks
     assert "inferred" in own.statement
-    assert infer_own(["192.0.2.0/24"], {}, batches).networks == ("192.0.2.0/24",)
+    assert infer_own(["192.0.2.0/24"], read, batches, hold).networks == ("192.0.2.0/24",)
 
 
 @pytest.mark.parametrize(
@@ -479,6 +484,14 @@ def test_a_server_that_the_world_connects_to_is_inferred_to_be_own_and_said_so(c
         ("2001:db80::1", "2001:db8::/32", False),
         ("fe80::1", "fe80::/10", True),
         ("fd12:3456::1", "fc00::/7", True),
+        ("172.31.255.255", "172.16.0.0/12", True),
+        ("172.32.0.0", "172.16.0.0/12", False),
+        ("10.999.0.1", "10.0.0.0/8", False),
+        ("10.0.0.1\n", "10.0.0.0/8", False),
+        ("192.0.2.128", "192.0.2.129/32", False),
+        ("192.0.2.129", "192.0.2.128/25", True),
+        ("2001:db8::5", "2001:db8::5/128", True),
+        ("2001:db8::50", "2001:db8::5/128", False),
     ],
 )
 def test_within(connection, address, network, inside):
