@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
 
 from casemate.decode.model import Budget, Piece
+from casemate.decode.signs import Decoder
 
 LONGEST = 1 << 20
 """Characters of a list that is read as JSON."""
 
 
-def argument_lists(text: str, budget: Budget) -> Iterator[Piece]:
+def argument_lists(text: str, budget: Budget, _places: Sequence[int] = ()) -> Iterator[Piece]:
     """The arguments of a JSON array of texts, put together with spaces; of an array of such arrays each one."""
     if text.lstrip()[:1] != "[" or len(text) > LONGEST or not budget.attempt():
         return
@@ -29,3 +30,6 @@ def argument_lists(text: str, budget: Budget) -> Iterator[Piece]:
             yield Piece(joined, ("arguments",))
         elif texts and texts[0] != text and budget.spend(len(texts[0])) and len(items) == 1:
             yield Piece(texts[0], ("arguments",))
+
+
+LIST = Decoder(argument_lists, (r"^\s*\[",))

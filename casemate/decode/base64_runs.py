@@ -8,93 +8,98 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from casemate.decode.model import Budget, Piece
 from casemate.decode.readable import HEAD, as_text, promising, wide_text
+from casemate.decode.signs import Decoder
 
 LEAST_RUN = 20
 """Shortest run that is looked at where nothing says that it is base64."""
-LEAST_NAMED_RUN = 8  # as in RUN and URL_RUN
+LEAST_SHORT_RUN = 8
 OFFSETS = range(4)
 
-# a look-behind keeps a run from being tried again from each of its characters, so that all of this is linear
-RUN = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{8,}")
-URL_RUN = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{8,}")
-WRAPPED = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{40,}(?:(?:\r?\n|\\r\\n|\\n)[ \t]{0,8}[A-Za-z0-9+/]{4,})+")
+RUN = re.compile(r"[A-Za-z0-9+/]+")
+URL_RUN = re.compile(r"[A-Za-z0-9_-]+")
+WRAPPED = re.compile(r"[A-Za-z0-9+/]{40,}(?:(?:\r?\n|\\r\\n|\\n)[ \t]{0,8}[A-Za-z0-9+/]{4,})+")
 BREAKS = re.compile(r"(?:\r?\n|\\r\\n|\\n)[ \t]{0,8}")
-NAMED = re.compile(
-    r"base64|b64|certutil|\batob\b|openssl|(?<![\w-])[-/\u2013\u2014\u2015]e(?:n?c?o?d?e?d?c?o?m?m?a?n?d?)\b",
+SHORT_RUN = re.compile(
+    r"(?:[\"']|(?:echo|printf|<<<|-n|-e)\s{1,4}[\"']?|\{echo,)([A-Za-z0-9+/]{8,19})={0,2}(?=[\"'\s|)>;}\\]|\Z)",
     re.IGNORECASE,
 )
+# a parameter may be written as short as it stays unique; "ec" is an alias of its own
+PARAMETER = r"(?:ec|e(?:n(?:c(?:o(?:d(?:e(?:d(?:c(?:o(?:m(?:m(?:a(?:n(?:d)?)?)?)?)?)?)?)?)?)?)?)?)?)"
 ENCODED_COMMAND = re.compile(
-    # a parameter may be written as short as it stays unique; "ec" is an alias of its own
-    r"(?<![\w-])[-/\u2013\u2014\u2015](?:ec|e(?:n(?:c(?:o(?:d(?:e(?:d(?:c(?:o(?:m(?:m(?:a(?:n(?:d)?)?)?)?)?)?)?)?)?)?)?)?)?)"
-    r"(?:\s{1,64}|\s{0,8}:\s{0,8})[\"']?([A-Za-z0-9+/]{4,}={0,2})",
+    r"(?<![\w-])[-/\u2013\u2014\u2015]" + PARAMETER + r"(?:\s{1,64}|\s{0,8}:\s{0,8})[\"']?([A-Za-z0-9+/]{4,}={0,2})",
     re.IGNORECASE,
 )
-BEFORE_SHORT = re.compile(r"[\"'](?:\\\\)?\Z|(?:echo|printf|<<<|-n|-e)\s{1,4}[\"']?\Z", re.IGNORECASE)
 POWERSHELL = re.compile(r"power|pwsh", re.IGNORECASE)
 
 
-def base64_runs(text: str, budget: Budget) -> Iterator[Piece]:
-    """Every run of `text` that is base64 of text."""
-    done: list[tuple[int, int]] = []
+def encoded_commands(text: str, budget: Budget, _places: Sequence[int] = ()) -> Iterator[Piece]:
+    """What follows PowerShell's ``-EncodedCommand``, however short the parameter is written."""
+    sure = POWERSHELL.search(text) is not None
     for match in ENCODED_COMMAND.finditer(text):
         if not budget.attempt():
             return
-        piece = _encoded_command(match[1], budget, sure=bool(POWERSHELL.search(text)))
+        piece = _encoded_command(match[1], budget, sure=sure)
         if piece is not None:
-            done.append(match.span(1))
             yield piece
-    for match in WRAPPED.finditer(text):
-        if not _inside(match.start(), done):
-            if not budget.attempt():
-                return
-            piece = _decoded(BREAKS.sub("", match[0]), budget)
+
+
+def base64_runs(text: str, budget: Budget, places: Sequence[int]) -> Iterator[Piece]:
+    """Runs of at least :data:`LEAST_RUN` characters, also over several lines."""
+    behind = 0
+    for end in places:
+        begin = end - LEAST_RUN
+        if begin < behind:
+            continue
+        if not budget.attempt():
+            return
+        wrapped = WRAPPED.match(text, begin)
+        if wrapped is not None:
+            piece = _decoded(BREAKS.sub("", wrapped[0]), budget)
             if piece is not None:
-                done.append(match.span())
+                behind = wrapped.end()
                 yield piece
-    least = LEAST_NAMED_RUN if NAMED.search(text) else LEAST_RUN
-    for match in RUN.finditer(text):
-        if _worth_it(match, text, least) and not _inside(match.start(), done):
-            if not budget.attempt():
-                return
-            for piece in _of_run(match[0], least, budget):
-                done.append(match.span())
-                yield piece
-    for match in URL_RUN.finditer(text):
-        run = match[0]
-        if (
-            ("-" in run or "_" in run)
-            and _worth_it(match, text, least)
-            and _mixed(run)
-            and not _inside(match.start(), done)
-        ):
-            if not budget.attempt():
-                return
-            piece = _decoded(run.replace("-", "+").replace("_", "/"), budget)
+                continue
+        match = RUN.match(text, begin)
+        if match is not None:
+            behind = match.end()
+            yield from _of_run(match[0], budget)
+
+
+def url_base64_runs(text: str, budget: Budget, places: Sequence[int]) -> Iterator[Piece]:
+    """Runs in the alphabet for URLs, which has ``-`` and ``_``."""
+    for end in places:
+        match = URL_RUN.match(text, end - LEAST_RUN)
+        if match is None or not ("-" in match[0] or "_" in match[0]) or not _mixed(match[0]):
+            continue
+        if not budget.attempt():
+            return
+        piece = _decoded(match[0].replace("-", "+").replace("_", "/"), budget)
+        if piece is not None:
+            yield piece
+
+
+def short_base64(text: str, budget: Budget, _places: Sequence[int] = ()) -> Iterator[Piece]:
+    """Short runs that are all that stands in quotes or after ``echo``, in a text that speaks of base64."""
+    for match in SHORT_RUN.finditer(text):
+        if not budget.attempt():
+            return
+        if _mixed(match[1]):
+            piece = _decoded(match[1], budget)
             if piece is not None:
-                done.append(match.span())
                 yield piece
 
 
-def whole_base64(text: str, budget: Budget) -> Iterator[Piece]:
+def whole_base64(text: str, budget: Budget, _places: Sequence[int] = ()) -> Iterator[Piece]:
     """The text itself as base64, however short: for fields that hold nothing else (user data of a machine)."""
     run = "".join(text.split()).rstrip("=").replace("-", "+").replace("_", "/")
     if len(run) >= 4 and re.fullmatch(r"[A-Za-z0-9+/]+", run) and budget.attempt():
         piece = _decoded(run, budget)
         if piece is not None:
             yield piece
-
-
-def _worth_it(match: re.Match[str], text: str, least: int) -> bool:
-    """Whether a run is long enough; a short one must be all that stands in quotes or after ``echo`` and the like."""
-    size = match.end() - match.start()
-    if size >= LEAST_RUN or size < least:
-        return size >= LEAST_RUN
-    before, after = text[max(0, match.start() - 12) : match.start()], text[match.end() : match.end() + 4].lstrip("=")
-    return bool(BEFORE_SHORT.search(before)) and (not after or after[0] in "\"' \t\r\n|)>;\\")
 
 
 def _encoded_command(run: str, budget: Budget, *, sure: bool) -> Piece | None:
@@ -109,27 +114,27 @@ def _encoded_command(run: str, budget: Budget, *, sure: bool) -> Piece | None:
     return Piece(text, ("base64", *steps), limit)
 
 
-def _of_run(run: str, least: int, budget: Budget) -> Iterator[Piece]:
+def _of_run(run: str, budget: Budget) -> Iterator[Piece]:
     """The run, from its first characters on; if that is no text, what stands between its slashes."""
     if not _mixed(run):
         return
     for offset in OFFSETS:
-        if len(run) - offset < least:
+        if len(run) - offset < LEAST_RUN - 3:
             return
-        piece = _decoded(run[offset:], budget)
+        piece = _decoded(run[offset:], budget, sure=not offset)
         if piece is not None:
             yield piece
             return
     if "/" in run:
         for part in run.split("/"):
-            if len(part) >= least and _mixed(part) and budget.attempt():
+            if len(part) >= LEAST_RUN and _mixed(part) and budget.attempt():
                 piece = _decoded(part, budget)
                 if piece is not None:
                     yield piece
 
 
-def _decoded(run: str, budget: Budget) -> Piece | None:
-    if not promising(_bytes_of(run[:HEAD])):
+def _decoded(run: str, budget: Budget, *, sure: bool = True) -> Piece | None:
+    if not promising(_bytes_of(run[:HEAD]), sure=sure):
         return None
     found = as_text(_bytes_of(run), budget)
     if found is None:
@@ -149,5 +154,13 @@ def _mixed(run: str) -> bool:
     return not (run.islower() or run.isupper()) or (run.isupper() and not run.isalpha())
 
 
-def _inside(place: int, spans: list[tuple[int, int]]) -> bool:
-    return any(begin <= place < end for begin, end in spans)
+BASE64: tuple[Decoder, ...] = (
+    Decoder(
+        encoded_commands,
+        (r"[-/?](?:e|ec|en|enc|enco|encod|encode|encoded|encodedc[a-z]*)(?:\s+|\s*:\s*)[\"']?[A-Za-z0-9+/]{4}",),
+    ),
+    Decoder(base64_runs, at=r"(?:^|[^A-Za-z0-9+/])[A-Za-z0-9+/]{20}"),
+    Decoder(url_base64_runs, at=r"(?:^|[^A-Za-z0-9_-])[A-Za-z0-9_-]{20}"),
+    Decoder(short_base64, (r"base64|b64|certutil|\batob\b",)),
+)
+WHOLE_BASE64 = Decoder(whole_base64)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from casemate.decode.model import Budget, Piece
+from casemate.decode.signs import Decoder
 
 VARIABLES: dict[str, str] = {
     "comspec": "C:\\Windows\\system32\\cmd.exe",
@@ -57,7 +58,7 @@ TURNED = re.compile(r"\|\s{0,4}rev\b")
 MOVED = re.compile(r"\btr\s{1,4}['\"]?(?:\[?a-zA-Z\]?|\[?A-Za-z\]?|a-z|A-Z)['\"]?\s{1,4}['\"]?\[?[nN]-", re.IGNORECASE)
 
 
-def cmd_words(text: str, budget: Budget) -> Iterator[Piece]:
+def cmd_words(text: str, budget: Budget, _places: Sequence[int] = ()) -> Iterator[Piece]:
     """The command without carets and empty quotes, and with variables whose values are known."""
     steps: list[str] = []
     changed = text
@@ -111,7 +112,7 @@ def _part(value: str, match: re.Match[str]) -> str:
     return value
 
 
-def shell_words(text: str, budget: Budget) -> Iterator[Piece]:
+def shell_words(text: str, budget: Budget, _places: Sequence[int] = ()) -> Iterator[Piece]:
     """The command as a Unix shell would split it: quotes inside words gone, ``$'...'`` spelled out."""
     changed = text
     if "$'" in changed:
@@ -132,7 +133,7 @@ def _ansi_character(match: re.Match[str]) -> str:
     return ANSI_LETTERS.get(match[4], match[4])
 
 
-def echoed_words(text: str, budget: Budget) -> Iterator[Piece]:
+def echoed_words(text: str, budget: Budget, _places: Sequence[int] = ()) -> Iterator[Piece]:
     """What is echoed into ``rev`` or into a ``tr`` that moves letters by thirteen."""
     turned, moved = TURNED.search(text), MOVED.search(text)
     if not (turned or moved):
@@ -143,3 +144,16 @@ def echoed_words(text: str, budget: Budget) -> Iterator[Piece]:
         value = match[1] or match[2] or match[3]
         if budget.spend(len(value)):
             yield Piece(value[::-1], ("reversed",)) if turned else Piece(codecs.encode(value, "rot13"), ("rot13",))
+
+
+CMD = Decoder(
+    cmd_words,
+    (r"[a-z0-9]\^[a-z0-9]|\^[a-z]\^|[a-z0-9./-]\"\"[a-z0-9./-]|[%!][a-z_()]+:|\bset\s+\"?[a-z_]\w*=",),
+)
+SHELL: tuple[Decoder, ...] = (
+    Decoder(
+        shell_words,
+        (r"\$'|\$\{?ifs|[a-z0-9](?:''|\"\"|\$@|\\[a-z]|\$\{[a-z_]+:)|['\"][a-z0-9]{1,3}['\"][a-z0-9'\"]",),
+    ),
+    Decoder(echoed_words, (r"\|\s*(?:rev|tr)\b",)),
+)

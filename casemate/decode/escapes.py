@@ -6,62 +6,79 @@ Percent escapes are those of RFC 3986, section 2.1; ``%uNNNN`` is what JavaScrip
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from urllib.parse import unquote_to_bytes
 
 from casemate.decode.model import Budget, Piece
 from casemate.decode.readable import as_text
+from casemate.decode.signs import Decoder
 
 ESCAPED_HEX = re.compile(r"(?:\\{1,2}x[0-9a-fA-F]{2}){4,}")
 LISTED_HEX = re.compile(r"(?<![0-9a-zA-Z])0x[0-9a-fA-F]{2}(?:\s{0,4}[,;]?\s{0,4}0x[0-9a-fA-F]{2}){3,}(?![0-9a-fA-F])")
-DASHED_HEX = re.compile(
-    r"(?<![0-9a-fA-F])[0-9a-fA-F]{2}(?:([-: ,])[0-9a-fA-F]{2})(?:\1[0-9a-fA-F]{2}){4,}(?![0-9a-fA-F])"
-)
-PLAIN_HEX = re.compile(r"(?<![0-9a-zA-Z])(?:0x)?((?:[0-9a-fA-F]{2}){4,})(?![0-9a-zA-Z])")
-HEX_NAMED = re.compile(r"xxd|unhex|fromhex|hex2bin|hexlify|\bhex\b|-r\s+-p", re.IGNORECASE)
+DASHED_HEX = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{2}([-: ,])[0-9a-fA-F]{2}(?:\1[0-9a-fA-F]{2}){4,}(?![0-9a-fA-F])")
+SHORT_HEX = re.compile(r"(?<![0-9a-zA-Z])(?:0x)?((?:[0-9a-fA-F]{2}){4,7})(?![0-9a-zA-Z])")
+PLAIN_HEX = re.compile(r"((?:[0-9a-fA-F]{2})+)(?![0-9a-zA-Z])")
 LEAST_PLAIN_HEX = 16
 """Digits; shorter runs are decoded beside a word that says what they are."""
 OCTAL = re.compile(r"(?:\\{1,2}[0-3]?[0-7]{2}){4,}")
 UNICODE = re.compile(r"(?:\\{1,2}u[0-9a-fA-F]{4}){3,}")
 PERCENT = re.compile(r"%(?:u[0-9a-fA-F]{4}|[0-9a-fA-F]{2})")
-PERCENT_U = re.compile(r"%u([0-9a-fA-F]{4})")
 LEAST_PERCENT = 3
-"""Escapes in a text that is no address: fewer may be variables between percent signs."""
+"""Escapes in a text that is no address: one or two may be variables between percent signs."""
+PERCENT_U = re.compile(r"%u([0-9a-fA-F]{4})")
 DIGITS = re.compile(r"[0-9a-fA-F]{2}")
 
 
-def hexadecimal(text: str, budget: Budget) -> Iterator[Piece]:
-    """Every run of hexadecimal bytes that are text."""
+def escaped_hex(text: str, budget: Budget, _places: Sequence[int] = ()) -> Iterator[Piece]:
+    """Runs of ``\\xNN``."""
     for match in ESCAPED_HEX.finditer(text):
         yield from _bytes(bytes.fromhex(match[0].replace("\\", "").replace("x", "")), "hex", budget)
+
+
+def listed_hex(text: str, budget: Budget, _places: Sequence[int] = ()) -> Iterator[Piece]:
+    """Lists of ``0xNN``."""
     for match in LISTED_HEX.finditer(text):
         yield from _bytes(bytes.fromhex("".join(re.findall(r"0x([0-9a-fA-F]{2})", match[0]))), "hex", budget)
+
+
+def dashed_hex(text: str, budget: Budget, _places: Sequence[int] = ()) -> Iterator[Piece]:
+    """Lists of pairs of digits with the same mark between them."""
     for match in DASHED_HEX.finditer(text):
         yield from _bytes(bytes.fromhex(match[0].replace(match[1], "")), "hex", budget)
-    least = 8 if HEX_NAMED.search(text) else LEAST_PLAIN_HEX
-    for match in PLAIN_HEX.finditer(text):
-        digits = match[1]
-        if len(digits) >= least and (_letters(digits) if digits.isdigit() else not _one_letter(digits)):
-            yield from _bytes(bytes.fromhex(digits), "hex", budget)
 
 
-def octal(text: str, budget: Budget) -> Iterator[Piece]:
+def plain_hex(text: str, budget: Budget, places: Sequence[int]) -> Iterator[Piece]:
+    """Runs of at least :data:`LEAST_PLAIN_HEX` digits."""
+    for end in places:
+        match = PLAIN_HEX.match(text, end - LEAST_PLAIN_HEX)
+        if match is not None:
+            yield from _digits(match[1], budget)
+
+
+def short_hex(text: str, budget: Budget, _places: Sequence[int] = ()) -> Iterator[Piece]:
+    """Shorter runs, beside a word that says what they are."""
+    for match in SHORT_HEX.finditer(text):
+        yield from _digits(match[1], budget)
+
+
+def octal(text: str, budget: Budget, _places: Sequence[int] = ()) -> Iterator[Piece]:
     """Every run of octal escapes, as ``printf`` and ``$'...'`` take them."""
     for match in OCTAL.finditer(text):
         numbers = [int(number, 8) for number in re.findall(r"[0-3]?[0-7]{2}", match[0])]
         yield from _bytes(bytes(number & 255 for number in numbers), "octal", budget)
 
 
-def unicode_escapes(text: str, budget: Budget) -> Iterator[Piece]:
+def unicode_escapes(text: str, budget: Budget, _places: Sequence[int] = ()) -> Iterator[Piece]:
     """The text with its runs of ``\\uNNNN`` replaced."""
-    if UNICODE.search(text) and budget.attempt() and budget.spend(len(text)):
-        yield Piece(UNICODE.sub(lambda match: _characters(re.findall(r"u(.{4})", match[0])), text), ("unicode",))
+    if budget.attempt() and budget.spend(len(text)):
+        changed = UNICODE.sub(lambda match: _characters(re.findall(r"u(.{4})", match[0])), text)
+        if changed != text:
+            yield Piece(changed, ("unicode",))
 
 
-def percent(text: str, budget: Budget, *, least: int = LEAST_PERCENT) -> Iterator[Piece]:
+def percent(text: str, budget: Budget, _places: Sequence[int] = ()) -> Iterator[Piece]:
     """The text with its percent escapes replaced."""
-    found = PERCENT.findall(text)
-    if len(found) < least or not budget.attempt():
+    if not budget.attempt():
         return
     decoded = PERCENT_U.sub(lambda match: _characters([match[1]]), text)
     data = unquote_to_bytes(decoded.encode("utf-8", "surrogatepass"))
@@ -71,6 +88,17 @@ def percent(text: str, budget: Budget, *, least: int = LEAST_PERCENT) -> Iterato
         decoded = data.decode("latin-1")
     if budget.spend(len(data)) and decoded != text and _tells(decoded):
         yield Piece(decoded, ("url",))
+
+
+def percent_in_text(text: str, budget: Budget, _places: Sequence[int] = ()) -> Iterator[Piece]:
+    """The same in text that is no address."""
+    if len(PERCENT.findall(text)) >= LEAST_PERCENT:
+        yield from percent(text, budget)
+
+
+def _digits(digits: str, budget: Budget) -> Iterator[Piece]:
+    if _letters(digits) if digits.isdigit() else not _one_letter(digits):
+        yield from _bytes(bytes.fromhex(digits), "hex", budget)
 
 
 def _bytes(data: bytes, step: str, budget: Budget) -> Iterator[Piece]:
@@ -103,3 +131,24 @@ def _letters(digits: str) -> bool:
         # 30..39 would be digits again: a number
         all(two[0] == "3" for two in DIGITS.findall(digits))
     )
+
+
+ESCAPES: tuple[Decoder, ...] = (
+    Decoder(escaped_hex, (r"(?:\\+x[0-9a-f]{2}){4}",)),
+    Decoder(listed_hex, (r"(?:0x[0-9a-f]{2}[\s,;]+){3}0x[0-9a-f]{2}",)),
+    Decoder(
+        dashed_hex,
+        (r"(?:[0-9a-f]{2}-){5}[0-9a-f]{2}|(?:[0-9a-f]{2} ){5}[0-9a-f]{2}|(?:[0-9a-f]{2}[:,]){5}[0-9a-f]{2}",),
+    ),
+    Decoder(plain_hex, at=r"(?:^|[^0-9A-Za-z]|[^0-9A-Za-z]0x)[0-9a-f]{16}"),
+    Decoder(short_hex, (r"xxd|unhex|fromhex|hex2bin|hexlify|\bhex\b|-r\s+-p", r"[0-9a-f]{8}")),
+    Decoder(octal, (r"(?:\\+[0-3]?[0-7]{2}){4}",)),
+    Decoder(unicode_escapes, (r"(?:\\+u[0-9a-f]{4}){3}",)),
+)
+PERCENT_IN_TEXT = Decoder(percent_in_text, (r"%(?:u[0-9a-f]{2}|[0-9a-f]{2})",))
+HIDING = (
+    # quotes, brackets, control characters, letters, digits, dots, backslashes, what is no ASCII; double escapes
+    r"%(?:25|2[2-9e]|0[0-9a-f]|3[0-9bce]|4[1-9a-f]|5[0-9ace]|6[0-9a-f]|7[0-9a-e]|u[0-9a-f]{4}|[89a-f][0-9a-f])|\.\.%2f"
+)
+PERCENT_IN_ADDRESS = Decoder(percent, (HIDING,))
+"""Only escapes that hide something: spaces, slashes and commas of ordinary addresses are left as they are."""

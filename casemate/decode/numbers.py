@@ -7,12 +7,12 @@ octal, binary and hexadecimal lists through ``ToInt16($_, 8)``, each with ``-bxo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from casemate.decode.model import Budget, Piece
+from casemate.decode.signs import Decoder
 
 LEAST_NUMBERS = 4
-CONTEXT = re.compile(r"char|chr\(|byte|toint|-join|fromcharcode|\[int\]", re.IGNORECASE)
 BASE = re.compile(r"toint(?:16|32)?\s{0,4}\([^)]{0,60},\s{0,4}(16|8|2|10)\s{0,4}\)", re.IGNORECASE)
 XOR = re.compile(r"-bxor\s{0,4}['\"(]{0,2}\s{0,2}(0x[0-9a-f]{1,2}|\d{1,3})(?!\d)", re.IGNORECASE)
 LISTS: dict[int, re.Pattern[str]] = {
@@ -29,10 +29,8 @@ DIGITS: dict[int, re.Pattern[str]] = {
 }
 
 
-def character_codes(text: str, budget: Budget) -> Iterator[Piece]:
-    """Every list of numbers in `text` that are characters, if something in it speaks of characters."""
-    if not CONTEXT.search(text):
-        return
+def character_codes(text: str, budget: Budget, _places: Sequence[int] = ()) -> Iterator[Piece]:
+    """Every list of numbers in `text` that are characters."""
     bases = sorted({10, *(int(found) for found in BASE.findall(text)[:8])})
     keys = [int(found, 0) if found[:2].lower() == "0x" else int(found) for found in XOR.findall(text)[:4]]
     for base in bases:
@@ -56,3 +54,8 @@ def _characters(codes: list[int], key: int | None) -> Piece | None:
     if sum(character.isalpha() for character in text) * 3 < len(text) or len(set(text)) < 3:
         return None
     return Piece(text, ("char-codes",) if key is None else ("char-codes", "xor"))
+
+
+SIGNS = (r"char|chr\(|byte|-join|\[int\]", r"\d\d[^0-9A-Za-z]+\d\d[^0-9A-Za-z]+\d\d|\d\d[a-z]+\d\d[a-z]+\d\d")
+CHARACTER_CODES = (Decoder(character_codes, SIGNS), Decoder(character_codes, ("toint",)))
+"""Lists of numbers, if something in the text speaks of characters."""

@@ -8,23 +8,18 @@ about_Operators and about_Join; only strings without variables take part.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from casemate.decode.model import Budget, Piece
+from casemate.decode.signs import Decoder
 
 PASSES = 12
 """How often operators are applied to what came out of them."""
 LONGEST_OPERATOR = 80
 """Characters between two strings, beyond which no operator is looked for."""
 
-WORTH_IT = re.compile(
-    r"['\"]\s{0,8}\)?\s{0,8}\+\s{0,8}\(?\s{0,8}['\"\[]|['\"]\s{0,8}\)?\s{0,8}-f\s{0,8}\(?\s{0,8}['\"]"
-    r"|\[char\]|-[ci]?replace|\.\s{0,4}['\"]?replace['\"]?\s{0,4}\(|-join|\[\s{0,4}-\s{0,2}1\s{0,4}\.\."
-    r"|[&.]\s{0,4}\(?\s{0,4}['\"]\w",
-    re.IGNORECASE,
-)
 BACKTICK = re.compile(r"(?<=[A-Za-z.\-])`(?=[A-Za-z.\-])")
 SPECIAL_TICK = frozenset("0abefnrtuv")
 """Lower-case letters that a backtick makes a control character of."""
@@ -50,9 +45,6 @@ NAME = r"(?:\(\s{0,4}(['\"])([\w.-]{2,80})\1\s{0,4}\)|(['\"])([\w.-]{2,80})\3)"
 CALLED = re.compile(r"(?:(?<=^)|(?<=[\s;|({=]))[&.]\s{0,4}" + NAME)
 MEMBER = re.compile(r"(?<=[\w)\]'\"])(?:\.|::)\s{0,4}" + NAME)
 CLASS = re.compile(r"(?<=new-object)\s{1,4}" + NAME, re.IGNORECASE)
-BACKWARDS_NAMED = re.compile(
-    r"reverse|righttoleft|\[\s{0,4}-\s{0,2}1\s{0,4}\.\.|\|\s{0,4}rev\b|\[::-1\]", re.IGNORECASE
-)
 LEAST_BACKWARDS = 6
 
 
@@ -65,7 +57,7 @@ class _Literal:
     quote: str
 
 
-def powershell_strings(text: str, budget: Budget) -> Iterator[Piece]:
+def powershell_strings(text: str, budget: Budget, _places: Sequence[int] = ()) -> Iterator[Piece]:
     """The text with its constant expressions put together; nothing if there are none."""
     steps: list[str] = []
     changed = text
@@ -73,7 +65,7 @@ def powershell_strings(text: str, budget: Budget) -> Iterator[Piece]:
         changed = BACKTICK.sub(lambda match: "`" if changed[match.end()] in SPECIAL_TICK else "", changed)
         if changed != text:
             steps.append("backticks")
-    if WORTH_IT.search(changed) and budget.attempt():
+    if budget.attempt():
         folded = _fold(changed, budget)
         if folded != changed:
             steps.append("strings")
@@ -82,10 +74,8 @@ def powershell_strings(text: str, budget: Budget) -> Iterator[Piece]:
         yield Piece(changed, tuple(steps))
 
 
-def reversed_strings(text: str, budget: Budget) -> Iterator[Piece]:
+def reversed_strings(text: str, budget: Budget, _places: Sequence[int] = ()) -> Iterator[Piece]:
     """Constant strings written backwards, where something in the text says that it turns one round."""
-    if not BACKWARDS_NAMED.search(text):
-        return
     for literal in _literals(text)[0]:
         if len(literal.value) >= LEAST_BACKWARDS and any(map(str.isalpha, literal.value)):
             if not (budget.attempt() and budget.spend(len(literal.value))):
@@ -264,3 +254,25 @@ def _closed(text: str, count: int) -> str:
         match = CLOSE.match(text)
         text = text if match is None else text[match.end() :]
     return text
+
+
+STRINGS: tuple[Decoder, ...] = (
+    Decoder(
+        powershell_strings,
+        (
+            r"['\"]\s*\)*\s*\+\s*\(*\s*['\"\[]"
+            r"|['\"]\s*\)*\s*-f\s*\(*\s*['\"]"
+            r"|\[char\]\s*\(?\s*(?:0x|\d)"
+            r"|['\"\d]\s*\)*\s*-[ci]?replace"
+            r"|['\"]\s*\)*\s*\.\s*['\"]?replace['\"]?\s*\("
+            r"|-join\s*\(?\s*['\"]|['\"]\s*\)*\s*-join"
+            r"|['\"]\s*\)*\s*\[\s*-\s*1\s*\.\."
+            r"|(?:&|\.|::)\s*\(?\s*['\"][a-z0-9.-]+['\"]"
+            r"|[a-z.-]`[a-z.-]",
+        ),
+    ),
+    Decoder(
+        reversed_strings,
+        (r"\[array\]::reverse|righttoleft|\[\s*-\s*1\s*\.\.|\|\s*rev\b|\[::-1\]|reverse\(\)|strreverse",),
+    ),
+)

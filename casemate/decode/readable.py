@@ -68,15 +68,18 @@ def plain_text(data: bytes) -> tuple[str, tuple[str, ...]] | None:
     return _printable(text, ())
 
 
-def promising(head: bytes) -> bool:
-    """Whether bytes that begin with `head` may be text or a compressed stream."""
-    if head[:2] == b"\x1f\x8b" or _is_zlib(head):
+def promising(head: bytes, *, sure: bool = True) -> bool:
+    """Whether bytes that begin with `head` may be text or, where that is `sure` to be their beginning, a stream."""
+    odd = len(head.translate(None, ASCII))
+    if not odd:
         return True
-    if not head[: len(head) - 3].translate(None, ASCII):
-        return True
-    if plain_text(head) is not None or plain_text(head[:-1]) is not None:
-        return True
-    return _deflated(head)
+    if head.count(0) * 3 >= len(head):
+        return _wide(head) is not None
+    if not sure:
+        return False
+    if odd <= (1 - ASCII_SHARE) * len(head):
+        return any(plain_text(head[: len(head) - cut]) is not None for cut in range(4))
+    return head[:2] == b"\x1f\x8b" or _is_zlib(head) or _deflated(head)
 
 
 def _wide(data: bytes) -> tuple[str, tuple[str, ...]] | None:

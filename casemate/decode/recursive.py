@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 
-from casemate.decode.forms import INNER, Form, may_hold
-from casemate.decode.model import NOTHING, Budget, Decoding, Variant
+from casemate.decode.forms import Form
+from casemate.decode.model import NOTHING, Budget, Decoding, Piece, Variant
+from casemate.decode.signs import Decoder, signs_of
 from casemate.limits import Limits
 
 REACHED = {
@@ -29,39 +31,39 @@ def decode(text: str, form: Form, limits: Limits) -> Decoding:
     Returns:
         Variants, each text once, outer layers first; the same for the same arguments, always.
     """
-    if not may_hold(form, text):
+    first = signs_of(form.decoders).found(text[: limits.decode_input_characters])
+    if not first:
         return NOTHING
     budget = Budget(limits)
     reached: list[str] = []
     if len(text) > limits.decode_input_characters:
         text = text[: limits.decode_input_characters]
         reached.append("input")
+    inner = form.inner or form
     known = {text}
     variants: list[Variant] = []
-    waiting: deque[tuple[str, Form, tuple[str, ...], int, str | None]] = deque([(text, form, (), 0, None)])
-    inner = INNER.get(form, form)
-    while waiting:
-        outer, kind, steps, depth, cut = waiting.popleft()
-        for decoder in kind.decoders:
-            for piece in decoder(outer, budget):
-                if piece.text in known:
-                    continue
-                if len(variants) >= limits.decode_texts:
-                    reached.append("texts")
-                    break
-                if depth >= limits.decode_depth:
-                    reached.append("depth")
-                    break
-                known.add(piece.text)
-                limit = REACHED.get(piece.limit or "", piece.limit or "").format(limits) or cut
-                variants.append(Variant(piece.text, (*steps, *piece.steps), depth + 1, limit))
-                if may_hold(inner, piece.text):
-                    waiting.append((piece.text, inner, (*steps, *piece.steps), depth + 1, limit))
-            if reached and reached[-1] in ("texts", "depth"):
+    waiting = deque([(text, first, Variant(text, (), 0))])
+    while waiting and "texts" not in reached:
+        outer, found, path = waiting.popleft()
+        for piece in _pieces(outer, found, budget):
+            if piece.text in known:
+                continue
+            if len(variants) >= limits.decode_texts or path.depth >= limits.decode_depth:
+                reached.append("texts" if len(variants) >= limits.decode_texts else "depth")
                 break
-        if "texts" in reached:
-            break
+            known.add(piece.text)
+            limit = REACHED.get(piece.limit or "", piece.limit or "").format(limits) or path.limit
+            variant = Variant(piece.text, (*path.steps, *piece.steps), path.depth + 1, limit)
+            variants.append(variant)
+            more = signs_of(inner.decoders).found(piece.text)
+            if more:
+                waiting.append((piece.text, more, variant))
     if budget.hit:
         reached.append(budget.hit)
     said = "; ".join(REACHED[name].format(limits) for name in dict.fromkeys(reached)) or None
     return Decoding(tuple(variants), said)
+
+
+def _pieces(text: str, found: list[tuple[Decoder, list[int]]], budget: Budget) -> Iterator[Piece]:
+    for decoder, places in found:
+        yield from decoder.find(text, budget, places)
