@@ -17,7 +17,7 @@ from typing import Any
 
 import ibis
 
-from casemate.detect.coverage import SourceCoverage, coverage, largest_blind_spot, observed, sources
+from casemate.detect.coverage import SourceCoverage, largest_blind_spot, observed, sources, without_streams
 from casemate.detect.measures import MEASURES as FINDING_MEASURES
 from casemate.engine.measures import Collect, Measure, Tables, Value, values
 from casemate.evidence.measures import MEASURES as EVIDENCE_MEASURES
@@ -146,7 +146,7 @@ def gather(tables: Tables, native: Mapping[str, ibis.Table], collect: Collect, f
     """
     measured = values(MEASURES, tables, collect)
     seen = observed(native)
-    found = sources(collect(coverage(seen))) if seen is not None else ()
+    found = sources(without_streams(seen), collect) if seen is not None else ()
     has_findings = "findings" in tables and bool(measured.get("findings.total"))
     return SummaryInput(
         facts=facts,
