@@ -18,6 +18,7 @@ COMMANDS: tuple[str, ...] = (
     "show",
     "why",
     "mark",
+    "tune",
     "record",
     "query",
     "export",

@@ -19,7 +19,15 @@ from casemate.errors import BadInput
 from casemate.evidence.ingest import Progress
 from casemate.explore.runs import last_run
 from casemate.intel.store import home
-from casemate.investigate.rerun import Rerun, Row, TableComparison, identity, placeholders_of_run, rules_of_run, tunings_of_run
+from casemate.investigate.rerun import (
+    Rerun,
+    Row,
+    TableComparison,
+    identity,
+    placeholders_of_run,
+    rules_of_run,
+    tunings_of_run,
+)
 from casemate.investigate.rerun import rerun as run_again
 from casemate.investigate.run import Options
 

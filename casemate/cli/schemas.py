@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from casemate.detect.tuning.tunings import ABOUT as TUNING_ABOUT
+from casemate.detect.tuning.tunings import KINDS as TUNING_KINDS
+from casemate.detect.tuning.tunings import SCOPES as TUNING_SCOPES
 from casemate.explore.findings import RECORDS_SHOWN
 from casemate.explore.pivots import FIELDS
+from casemate.explore.tunings import STATES as TUNING_STATES
 from casemate.export.run import SCOPES, TARGETS
 from casemate.intel.store import DATASETS, OWN_RULES
 from casemate.schema.annotations import SUBJECT_KINDS, VERDICTS
@@ -63,6 +67,83 @@ ANNOTATION = _object(
     marked_at=TIME,
     inherited_from=NULL_TEXT,
 )
+PART = _object(field=TEXT, wanted=_listed(TEXT), value=NULL_TEXT, more=COUNT)
+NEIGHBOUR = _object(id=ADDRESS, time=NULL_TEXT, text=TEXT, findings=_listed(ID))
+WHY = _object(
+    id=ID,
+    time=TIME,
+    time_end=TIME,
+    detector=TEXT,
+    rule_id=TEXT,
+    rule_version=TEXT,
+    title=TEXT,
+    severity=_one_of(*SEVERITIES),
+    techniques=_listed(TEXT),
+    tactics=_listed(TEXT),
+    source=_or_null(SOURCE),
+    target=_or_null(TARGET),
+    vector=_one_of(*VECTORS),
+    outcome=OUTCOME,
+    confidence=_one_of(*CONFIDENCES),
+    annotation=_or_null(ANNOTATION),
+    rule={
+        **_object(
+            path=NULL_TEXT,
+            text=NULL_TEXT,
+            detection=_or_null(_listed(COUNT, minItems=2, maxItems=2)),
+            marks=_listed(_object(line=COUNT, begin=COUNT, end=COUNT, state=_one_of("held", "ruled_out"))),
+        ),
+        "description": "The rule as written; lines count from 1, columns from 0; detection: first and last line",
+    },
+    because={"description": "the tree of what matched where, as findings.why"},
+    values=_listed(
+        _object(
+            selection=NULL_TEXT,
+            field=NULL_TEXT,
+            column=NULL_TEXT,
+            patterns=_listed(TEXT),
+            value=NULL_TEXT,
+            decoded={"description": "decoded text and the steps that led to it; null if nothing was decoded"},
+        )
+    ),
+    nearly=_listed(_object(name=TEXT, filter=NULL_TEXT, held=_listed(PART), missing=PART)),
+    otherwise=_listed(TEXT),
+    events=_listed(_object(time=TIME, id=ADDRESS, matched=_listed(TEXT))),
+    series=_or_null(
+        _object(
+            of=TEXT,
+            begin=TIME,
+            bucket_seconds=COUNT,
+            counts=_counts(_listed(COUNT)),
+            measure=TEXT,
+            reached=_listed(COUNT),
+            threshold=_or_null({"type": "number"}),
+            moments=_listed(_object(what=TEXT, time=TIME)),
+            cut=TRUTH,
+        )
+    ),
+    also=_listed(_object(id=ID, rule_id=TEXT, title=TEXT, severity=_one_of(*SEVERITIES), detector=TEXT, records=COUNT)),
+    records=_listed(
+        _object(
+            id=ADDRESS,
+            table=TEXT,
+            time=TIME,
+            path=TEXT,
+            member_path=NULL_TEXT,
+            format=TEXT,
+            offset=COUNT,
+            length=COUNT,
+            sha256=SHA256,
+            content=NULL_TEXT,
+            fields=_counts(TEXT),
+            before=_listed(NEIGHBOUR),
+            after=_listed(NEIGHBOUR),
+        )
+    ),
+    addresses=_listed(ADDRESS, maxItems=1000),
+    record_count=COUNT,
+    notes=_listed(TEXT),
+)
 MARKED = _object(
     kind=_one_of(*SUBJECT_KINDS),
     subject=TEXT,
@@ -91,11 +172,13 @@ COVERAGE = _object(
     unusable_rules=_or_null(COUNT),
     notes=_listed(TEXT),
 )
+RAISED = _object(name=TEXT, findings=COUNT)
 SUMMARY = _object(
     run=TEXT,
     evidence=_object(files=COUNT, records=COUNT, kept=COUNT, rejected=COUNT),
     findings=COUNT,
     suppressed=COUNT,
+    tuning=_or_null(_object(in_force=COUNT, suppressed=COUNT, severities_changed=COUNT, core_assets=_listed(RAISED))),
     attempts=_object(
         total=COUNT,
         by_intent=_counts(),
@@ -113,6 +196,32 @@ SUMMARY = _object(
     coverage=COVERAGE,
     judgement=_or_null(ANY_OBJECT),
     signatures=_or_null({"type": "array"}),
+)
+TUNING = _object(
+    id=TEXT,
+    kind=_one_of(*TUNING_KINDS),
+    scope=_one_of(*TUNING_SCOPES),
+    about=_one_of(*TUNING_ABOUT),
+    rules=_listed(TEXT),
+    log_source={"type": "object", "additionalProperties": TEXT},
+    detection=_or_null(ANY_OBJECT),
+    severity=NULL_TEXT,
+    reason=TEXT,
+    until=_or_null({**TEXT, "format": "date"}),
+    who=TEXT,
+    at=TIME,
+    filter={**ANY_OBJECT, "description": "the tuning as a Sigma filter"},
+)
+LISTED_TUNING = _object(**TUNING["properties"], state=_one_of(*TUNING_STATES), findings=COUNT, note=NULL_TEXT)
+RETUNED = _object(
+    action=_one_of("added", "removed"),
+    tuning=TUNING,
+    run=TEXT,
+    findings_before=COUNT,
+    findings=COUNT,
+    suppressed=COUNT,
+    severities_changed=COUNT,
+    correlations_pending=NULL_TEXT,
 )
 RULE = _object(
     rule_id=NULL_TEXT,
@@ -214,6 +323,7 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
             head=TEXT,
         ),
     ),
+    "why": ("casemate why --json", WHY),
     "annotation": ("one line of casemate show annotations --json", MARKED),
     "mark_line": (
         "one line of casemate show annotations --history --json",
@@ -300,6 +410,35 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
             record=COUNT,
             depth=COUNT,
             asked=TRUTH,
+        ),
+    ),
+    "tune_change": ("casemate tune add|severity|remove --json", RETUNED),
+    "tune_list": (
+        "casemate tune list --json",
+        _object(tunings=_listed(LISTED_TUNING), core_assets=_listed(RAISED), suppressed=COUNT),
+    ),
+    "tune_show": ("casemate tune show --json", LISTED_TUNING),
+    "tune_test": (
+        "casemate tune test --json",
+        _object(
+            tuning=TUNING,
+            findings=COUNT,
+            of_rule=COUNT,
+            by_severity=_counts(),
+            verdicts=_counts(),
+            true_verdicts=COUNT,
+            first=_listed(
+                _object(
+                    id=ID,
+                    time=TIME,
+                    severity=_one_of(*SEVERITIES),
+                    title=TEXT,
+                    source=_or_null(SOURCE),
+                    target=_or_null(TARGET),
+                    verdict=NULL_TEXT,
+                )
+            ),
+            correlations=COUNT,
         ),
     ),
     "case_pack": (

@@ -63,13 +63,16 @@ def findings(
     detector: Annotated[str | None, typer.Option("--detector", help="Only this detector.")] = None,
     attempt: Annotated[str | None, typer.Option("--attempt", help="Only findings of this attempt.")] = None,
     finding: Annotated[str | None, typer.Option("--id", help="The finding whose id begins so, with its why.")] = None,
+    suppressed: Annotated[
+        bool, typer.Option("--suppressed", help="Those that tunings took out, each with the tuning and its reason.")
+    ] = False,
     only: OnlyOption = None,
     verdict: VerdictOption = None,
     limit: LimitOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Findings, oldest first, with the records they rest on."""
-    wanted = FindingFilter(severity, rule, detector, attempt, finding, _annotated(only), verdict)
+    wanted = FindingFilter(severity, rule, detector, attempt, finding, _annotated(only), verdict, suppressed)
     engine = DuckDBEngine()
     with Case.open(case) as opened:
         engine.use(stored_tables(opened))
@@ -223,6 +226,8 @@ def _print_finding(row: dict[str, Any]) -> None:
         soft_wrap=True,
     )
     _print_below(out, f"{visible(row['title'])}: {_arrow(row['source'], row['target'])}")
+    if "tuning" in row:
+        _print_below(out, f"suppressed by {row['tuning'][:8]}: {visible(row['reason'])}")
     _print_annotation(out, row["annotation"])
 
 

@@ -31,6 +31,8 @@ class FindingFilter:
     finding: str | None = None
     annotated: bool = False
     verdict: str | None = None
+    suppressed: bool = False
+    """Those that tunings took out, in place of the others."""
 
 
 def chosen(engine: Engine, wanted: FindingFilter) -> ibis.Table:
@@ -39,7 +41,7 @@ def chosen(engine: Engine, wanted: FindingFilter) -> ibis.Table:
     Raises:
         BadInput: no such severity or verdict.
     """
-    table = engine.read("findings")
+    table = engine.read("suppressed_findings" if wanted.suppressed else "findings")
     if wanted.severity is not None:
         if wanted.severity not in SEVERITIES:
             raise BadInput(f"no severity '{wanted.severity}'", hint="one of " + ", ".join(SEVERITIES))
@@ -95,7 +97,8 @@ def with_records(findings: ibis.Table, finding_records: ibis.Table) -> ibis.Tabl
 
 def finding_lines(engine: Engine, wanted: FindingFilter, limit: int | None = None) -> Iterator[dict[str, Any]]:
     """Findings one by one, in order of time and id, as ``casemate show findings --json`` prints them."""
-    findings, members = chosen(engine, wanted), engine.read("finding_records")
+    findings = chosen(engine, wanted)
+    members = engine.read("suppressed_records" if wanted.suppressed else "finding_records")
     if limit is not None:
         findings = _oldest_first(findings).limit(limit)
     if limit is not None or wanted != FindingFilter():

@@ -14,12 +14,10 @@ from casemate.evidence.measures import MEASURES as EVIDENCE_MEASURES
 from casemate.explore.runs import last_run
 from casemate.explore.summary import RunFacts, SummaryInput, gather
 from casemate.explore.tables import DERIVED, native_filled, stored_tables
+from casemate.explore.tunings import suppressed_count, tuning_facts
 from casemate.incident.measures import MEASURES as INCIDENT_MEASURES
 
 ALL_MEASURES = (*EVIDENCE_MEASURES, *DETECT_MEASURES, *INCIDENT_MEASURES)
-
-SUPPRESSED = ("suppressed", "suppressed_findings")
-"""What filters of the rule set and what tunings took out."""
 
 
 def case_summary(case: Case, *, shown: str | None = None, verified: bool | None = None) -> SummaryInput:
@@ -42,7 +40,8 @@ def case_summary(case: Case, *, shown: str | None = None, verified: bool | None 
         rules=run.get("rules_ran"),
         unusable_rules=run.get("rules_not_run"),
         notes=(*_reader_notes(engine), *run.get("problems", ())),
-        suppressed=sum(part.rows for name in SUPPRESSED for part in case.live_parts(name)),
+        suppressed=suppressed_count(case),
+        tuning=tuning_facts(case, run),
     )
     tables = {name: engine.read(name) for name in DERIVED}
     native = {name: engine.read(name) for name in native_filled(stored)}

@@ -96,7 +96,8 @@ class RunFacts:
         own_networks: one sentence on which addresses counted as the own ones, and whether it was inferred.
         rules: rules that could run; unusable_rules: those that could not.
         notes: what the run has to say (limits reached, sources unread).
-        suppressed: findings taken out by tuning.
+        suppressed: findings taken out by filters and tunings.
+        tuning: what tunings and core assets did (:func:`casemate.explore.tunings.tuning_facts`).
     """
 
     run: str
@@ -108,6 +109,7 @@ class RunFacts:
     unusable_rules: int | None = None
     notes: tuple[str, ...] = ()
     suppressed: int = 0
+    tuning: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,7 @@ def summary(given: SummaryInput) -> dict[str, Any]:
         "evidence": {name: given.number(f"evidence.{name}") for name in ("files", "records", "kept", "rejected")},
         "findings": given.number("findings.total"),
         "suppressed": given.facts.suppressed,
+        "tuning": given.facts.tuning,
         "attempts": {
             "total": given.number("attempts.total"),
             "by_intent": _complete(given.numbers("attempts.by_intent"), INTENTS),

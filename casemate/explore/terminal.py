@@ -152,7 +152,12 @@ def _findings(given: SummaryInput) -> list[Text]:
         line.append(f"{short} {totals[name]:,} ({unique.get(name, 0):,})", style=SEVERITY_STYLES[name])
         line.append(", " if position + 1 < len(parts) else "")
     if given.facts.suppressed:
-        line.append(f"; {given.facts.suppressed:,} suppressed", style="dim")
+        line.append(f"; {given.facts.suppressed:,} suppressed (tune list)", style="dim")
+    tuned = given.facts.tuning or {}
+    if tuned.get("severities_changed"):
+        raised = ", ".join(f"{one['name']} {one['findings']:,}" for one in tuned["core_assets"])
+        named = f", raised for the core assets {raised}" if raised else ""
+        line.append(f"; {tuned['severities_changed']:,} with another severity{named}", style="dim")
     return [*_folded(line), *_rules(given.facts)]
 
 

@@ -29,6 +29,7 @@ from casemate.detect.tuning.tunings import Tuning
 from casemate.engine.parts import Part
 from casemate.engine.protocol import Engine, StoredTables
 from casemate.engine.store import Stage
+from casemate.errors import CannotFinish
 from casemate.explore.tables import native_filled, stored_tables
 from casemate.investigate.changed import holding, kept_rows, take_back
 from casemate.investigate.correlations import detect_correlations
@@ -110,6 +111,33 @@ def detect_by_rules(
     correlations = _correlate(case, engine, installed, inputs, tunings, cache)
     keep_rule_texts(case, installed)
     return _told(case, engine, installed, rule_set, correlations)
+
+
+def recorrelate(
+    case: Case,
+    engine: Engine,
+    paths: Callable[[], Sequence[Path]],
+    cache: Path,
+    placeholders: Mapping[str, tuple[str, ...]],
+    tunings: Sequence[Tuning],
+) -> None:
+    """Make correlations anew where `tunings` change what they look at; matches of plain rules stay as they are.
+
+    Args:
+        paths: gives the rules of the last run; called only if there are correlations.
+
+    Raises:
+        CasemateError: those rules cannot be read.
+    """
+    engine.use(stored_tables(case))
+    rules = engine.read("rules")
+    if not engine.collect(rules.filter(rules.log_source == "correlation").limit(1)).num_rows:
+        return
+    installed = install_rules(paths(), cache, placeholders=placeholders)
+    inputs = rules_inputs(hash_rule_files(installed.files), placeholders)
+    if phase_state(case, PHASE).inputs != inputs:
+        raise CannotFinish("the findings were made by another state of Casemate's code or libraries than this one")
+    _correlate(case, engine, installed, inputs, tunings, cache)
 
 
 def rules_inputs(rule_set: str, placeholders: Mapping[str, tuple[str, ...]]) -> str:

@@ -92,6 +92,20 @@ def _inputs(case: Case, tunings: Sequence[Tuning]) -> str:
     return digest([code_of(tuning_room), [as_plain(one) for one in tunings], case.settings.core, *tables])
 
 
+def findings_as_detected(case: Case, table: str) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
+    """Batches of ``findings`` or ``suppressed_findings`` as they are, and as their detectors made them."""
+    for part in case.live_parts(table):
+        with pq.ParquetFile(inside(case.path, part.path)) as file:
+            for batch in file.iter_batches():
+                for piece in _plain(batch).to_batches():
+                    yield piece, as_detected(piece)
+
+
+def _plain(batch: pa.RecordBatch) -> pa.Table:
+    """The columns of findings without dictionaries."""
+    return pa.Table.from_batches([batch]).select(FINDINGS.names).cast(FINDINGS).combine_chunks()
+
+
 def _told(effects: Sequence[Part], case: Case, compiled: Compiled) -> TuningRun:
     rows = [row for part in effects for row in pq.read_table(inside(case.path, part.path)).to_pylist()]
     changed = sum(row["findings"] for row in rows if row["effect"] == "changed")
@@ -112,8 +126,7 @@ class _Pass:
         """Batches of a part as they are, with what is to become of them."""
         with pq.ParquetFile(inside(self._case.path, part.path)) as file:
             for batch in file.iter_batches():
-                plain = pa.Table.from_batches([batch]).select(FINDINGS.names).cast(FINDINGS).combine_chunks()
-                for piece in plain.to_batches():
+                for piece in _plain(batch).to_batches():
                     yield piece if part.table == "findings" else batch, self._judge.judge(as_detected(piece))
 
     def stays(self, part: Part) -> bool:
