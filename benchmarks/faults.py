@@ -1,11 +1,13 @@
 """Kill, starve, interrupt and tear the main job many times over; afterwards nothing may be missing.
 
-    python benchmarks/faults.py [--kills 40] [--interrupts 10] [--quotas 10] [--torn 10] [--size 0.3]
+    python benchmarks/faults.py [--kills 40] [--interrupts 10] [--quotas 10] [--writers 10] [--torn 10]
+                                [--size 0.3]
 
 The evidence is the demo's.  Each round disturbs ``casemate investigate`` in a process of its own at a
-random moment (or file size, or byte of the custody log).  After each the case must verify, and once a
-run has come to its end the hashes of all rows must be those of an undisturbed run.  Prints the rounds,
-what each had reached, and the failures; the exit code is 1 if there is any.
+random moment (or file size, or byte of the custody log), or lets a second process write to the same
+case.  After each the case must verify, and once a run has come to its end the hashes of all rows must
+be those of an undisturbed run.  Prints the rounds, what each had reached, and the failures; the exit
+code is 1 if there is any.
 """
 
 from __future__ import annotations
@@ -155,6 +157,22 @@ def starved(job: Job) -> Callable[[Path], Outcome | None]:
     return act
 
 
+def doubled(job: Job) -> Callable[[Path], Outcome | None]:
+    """Begin a second run on the same case while the first works: one of the two is refused in one line."""
+
+    def act(case: Path) -> Outcome | None:
+        first = start(*job.words(case), home=job.home)
+        time.sleep(job.chance.uniform(0.0, 0.9) * job.seconds)
+        second = finish(start(*job.words(case), home=job.home), 3600)
+        outcomes = [finish(first, 3600), second]
+        refused = [one for one in outcomes if one.code]
+        if len(refused) > 1 or any(one.code not in (2, 3) or len(one.err.splitlines()) != 1 for one in refused):
+            job.fail(f"two writers: {[(one.code, one.err.strip()) for one in outcomes]}")
+        return None
+
+    return act
+
+
 def torn(job: Job, root: Path, rounds: int, whole: Path) -> None:
     """Cut the custody log at a random byte of its second half."""
     for number in range(rounds):
@@ -174,6 +192,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=40)
     parser.add_argument("--interrupts", type=int, default=10)
     parser.add_argument("--quotas", type=int, default=10)
+    parser.add_argument("--writers", type=int, default=10, help="second writers")
     parser.add_argument("--torn", type=int, default=10)
     parser.add_argument("--size", type=float, default=0.3, help="size of the demo, 0.1 to 100")
     parser.add_argument("--workers", type=int, default=1)
@@ -188,6 +207,7 @@ def main() -> int:
         disturb(job, root, options.kills, "killed", signalled(job, signal.SIGKILL))
         disturb(job, root, options.interrupts, "interrupted", signalled(job, signal.SIGINT))
         disturb(job, root, options.quotas, "starved", starved(job))
+        disturb(job, root, options.writers, "second writer", doubled(job))
         torn(job, root, options.torn, root / "whole")
     print(f"{len(job.failures)} failures")
     return 1 if job.failures else 0

@@ -1,4 +1,4 @@
-"""Compare the matcher with the plain evaluator on real Windows records (all of them take about an hour).
+"""Compare the matcher with the plain evaluator on real Windows records (all of them take about 15 minutes).
 
     python benchmarks/oracle.py DATA [--share 100] [--state oracle.jsonl] [--seconds N]
 
