@@ -14,23 +14,69 @@ import numpy as np
 import numpy.typing as npt
 
 BLOCK_BYTES = 8 * 1024 * 1024
+_CARRIAGE_RETURN = 13
 
 
-@dataclass(frozen=True)
 class LineBlock:
     """Consecutive lines.
 
     Args:
         first_record: 1-based line number of ``lines[0]``.
         lines: content without the line end; UTF-16 is turned into UTF-8, anything else is as
-            recorded.  The UTF-8 byte-order mark of a file is taken off its first line.
+            recorded.  The UTF-8 byte-order mark of a file is taken off its first line.  None if
+            `whole` is given: they are cut out of it when somebody asks.
         offsets, lengths: place of each line in the evidence, in bytes, without the line end.
+        whole: bytes that hold all lines as recorded.
+        starts: where each line starts in `whole`.
     """
 
-    first_record: int
-    lines: list[bytes]
-    offsets: npt.NDArray[np.int64]
-    lengths: npt.NDArray[np.int64]
+    def __init__(
+        self,
+        first_record: int,
+        lines: list[bytes] | None,
+        offsets: npt.NDArray[np.int64],
+        lengths: npt.NDArray[np.int64],
+        *,
+        whole: bytes | None = None,
+        starts: npt.NDArray[np.int64] | None = None,
+    ) -> None:
+        if lines is None and (whole is None or starts is None):
+            raise ValueError("the lines, or the bytes that hold them")
+        self.first_record = first_record
+        self.offsets, self.lengths = offsets, lengths
+        self.whole, self.starts = whole, starts
+        self._lines = lines
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @property
+    def lines(self) -> list[bytes]:
+        """The content of each line."""
+        if self._lines is None:
+            assert self.whole is not None
+            assert self.starts is not None
+            starts = self.starts.tolist()
+            whole, ends = self.whole, (self.starts + self.lengths).tolist()
+            self._lines = [whole[start:end] for start, end in zip(starts, ends, strict=True)]
+        return self._lines
+
+    def first(self, count: int) -> LineBlock:
+        """The first lines, at most `count`."""
+        lines = None if self._lines is None else self._lines[:count]
+        starts = None if self.starts is None else self.starts[:count]
+        return LineBlock(
+            self.first_record, lines, self.offsets[:count], self.lengths[:count], whole=self.whole, starts=starts
+        )
+
+    def line(self, index: int) -> bytes:
+        """The content of one line."""
+        if self._lines is not None:
+            return self._lines[index]
+        assert self.whole is not None
+        assert self.starts is not None
+        start = int(self.starts[index])
+        return self.whole[start : start + int(self.lengths[index])]
 
 
 @dataclass(frozen=True)
@@ -79,16 +125,14 @@ def _split(
         if not block:
             break
         if unit == 1 and not skipping and b"\n" in block:
-            # the usual case, without copies of the whole block
-            pieces = block.split(b"\n")
-            with_cr = b"\r" in block or carry.endswith(b"\r")
-            size = len(carry) + len(block)
-            pieces[0] = carry + pieces[0]
-            carry = pieces.pop()
-            for item in _block(pieces, record, offset, unit, encoding, line_bytes, with_cr):
+            # the usual case: lines are only cut out where a reader asks for them
+            data = carry + block if carry else block
+            ends = _all_ends(data, len(carry))
+            for item in _plain_block(data, ends, record, offset, line_bytes):
                 yield item
-                record = item.first_record + len(item.lines) if isinstance(item, LineBlock) else item.record + 1
-            offset += size - len(carry)
+                record = item.first_record + len(item) if isinstance(item, LineBlock) else item.record + 1
+            last = int(ends[-1]) + 1
+            carry, offset = data[last:], offset + last
             continue
         data = carry + block if carry else block
         ends = _ends(data, unit, encoding)
@@ -117,12 +161,46 @@ def _split(
             whole = whole[cut + unit :]
         for item in _block(_pieces(whole, unit, encoding), record, offset, unit, encoding, line_bytes):
             yield item
-            record = item.first_record + len(item.lines) if isinstance(item, LineBlock) else item.record + 1
+            record = item.first_record + len(item) if isinstance(item, LineBlock) else item.record + 1
         offset += len(whole) + unit
     if skipping:
         yield OverlongLine(record, offset, skipping + len(carry) - _trailing_cr(carry, encoding))
     elif carry:
         yield from _block([carry], record, offset, unit, encoding, line_bytes)
+
+
+def _all_ends(data: bytes, begin: int) -> npt.NDArray[np.int64]:
+    """Positions of all line feeds from `begin` on."""
+    find = data.find
+    ends: list[int] = []
+    position = find(b"\n", begin)
+    while position >= 0:
+        ends.append(position)
+        position = find(b"\n", position + 1)
+    return np.array(ends, np.int64)
+
+
+def _plain_block(
+    data: bytes, ends: npt.NDArray[np.int64], record: int, offset: int, line_bytes: int
+) -> Iterator[LineBlock | OverlongLine]:
+    """The lines that end at `ends`; a carriage return before the end belongs to it."""
+    starts = np.empty_like(ends)
+    starts[0] = 0
+    starts[1:] = ends[:-1] + 1
+    raw = ends - starts
+    lengths = raw
+    if b"\r\n" in data:
+        before = np.frombuffer(data, np.uint8)[np.maximum(ends - 1, 0)] == _CARRIAGE_RETURN
+        lengths = raw - (before & (raw > 0))
+    begin = 0
+    for long_one in [*np.flatnonzero(raw > line_bytes).tolist(), len(ends)]:
+        if long_one > begin:
+            some = slice(begin, long_one)
+            places = starts[some]
+            yield LineBlock(record + begin, None, places + offset, lengths[some], whole=data, starts=places)
+        if long_one < len(ends):
+            yield OverlongLine(record + long_one, int(starts[long_one]) + offset, int(lengths[long_one]))
+        begin = long_one + 1
 
 
 def _pass_over(data: bytes, skipped: int, unit: int) -> tuple[int, bytes]:
@@ -179,7 +257,6 @@ def _block(
     unit: int,
     encoding: str | None,
     line_bytes: int,
-    with_cr: bool = True,
 ) -> Iterator[LineBlock | OverlongLine]:
     raw = np.fromiter(map(len, pieces), np.int64, len(pieces))
     offsets = np.empty(len(pieces), np.int64)
@@ -189,12 +266,12 @@ def _block(
     begin = 0
     for long_one in np.flatnonzero(raw > line_bytes).tolist():
         if long_one > begin:
-            yield _line_block(pieces, raw, offsets, begin, long_one, record, encoding, with_cr)
+            yield _line_block(pieces, raw, offsets, begin, long_one, record, encoding)
         cr = _trailing_cr(pieces[long_one], encoding)
         yield OverlongLine(record + long_one, int(offsets[long_one]), int(raw[long_one]) - cr)
         begin = long_one + 1
     if begin < len(pieces):
-        yield _line_block(pieces, raw, offsets, begin, len(pieces), record, encoding, with_cr)
+        yield _line_block(pieces, raw, offsets, begin, len(pieces), record, encoding)
 
 
 def _line_block(
@@ -205,7 +282,6 @@ def _line_block(
     end: int,
     record: int,
     encoding: str | None,
-    with_cr: bool,
 ) -> LineBlock:
     whole = begin == 0 and end == len(pieces)
     lines, lengths = pieces if whole else pieces[begin:end], raw[begin:end].copy()
@@ -216,7 +292,7 @@ def _line_block(
                 line = line[: -len(cr)]
                 lengths[index] -= len(cr)
             lines[index] = line.decode(encoding, "backslashreplace").encode("utf-8", "backslashreplace")
-    elif with_cr:
+    else:
         for index, line in enumerate(lines):
             if line.endswith(b"\r"):
                 lines[index] = line[:-1]

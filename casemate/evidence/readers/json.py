@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from casemate.evidence.readers.arrangement import Arrangement, Keys
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
-from casemate.evidence.readers.json_rows import Arrangement, Keys, read_json
+from casemate.evidence.readers.json_rows import read_json
 from casemate.evidence.readers.json_shapes import is_documents, is_lines
 from casemate.schema.native import NativeTable
 

@@ -12,7 +12,7 @@ A reader says where fields go with an *arrange* function: it is called once per 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,53 +21,32 @@ import numpy as np
 import orjson
 
 from casemate.evidence.lines import LineBlock, OverlongLine
+from casemate.evidence.readers.arrangement import Arrange, Arrangement, Keys
 from casemate.evidence.readers.base import ReadContext, Reject, Rows, Source, Tally
-from casemate.evidence.readers.dictionary_columns import REST, TIME_RAW, ReadTime, Slots, TableColumns, read_json_time
+from casemate.evidence.readers.dictionary_columns import TIME_RAW, ReadTime, TableColumns, read_json_time
+from casemate.evidence.readers.distinct_texts import REST, Slots
 from casemate.evidence.readers.json_framing import json_lines
 from casemate.evidence.readers.json_texts import (
     ONLY_NULL,
     Fields,
     exact_float,
-    first_texts,
     flatten,
     quick_float,
     rest_texts,
     texts,
 )
 from casemate.evidence.readers.json_values import read_object
+from casemate.evidence.readers.native import JsonKernel, KernelTexts, available
+from casemate.evidence.readers.plain_lines import PlainLines
 from casemate.limits import Limits
 from casemate.schema.native import NativeTable
 
 BATCH_BYTES = 48 * 1024 * 1024
-BATCH_RECORDS = 65_536
+PLAIN_BATCH_BYTES = 128 * 1024 * 1024  # of lines that become no Python objects
+BATCH_RECORDS = 32_768  # as many as a row group of a part, so that no dictionaries need be joined
 MOST_ARRANGEMENTS = 8_192  # distinct lists of keys remembered
-
-Keys = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Arrangement:
-    """Where the fields of records with one list of keys go.
-
-    Args:
-        table: name of the native table.
-        targets: for each key the declared column it fills, or None: it goes into ``rest`` under its
-            own name.  No column twice.
-        times: positions of the keys that may hold the time, best first; the first that is not null
-            is read and becomes ``time_raw`` (and, where it has no column, is not repeated in ``rest``).
-        names: names in ``rest``, one for each key; the keys themselves if empty.
-        rewrite: records with these keys must be rewritten first (flattened, unwrapped); what it
-            returns is arranged by its own keys, and must hold no objects.
-    """
-
-    table: str
-    targets: tuple[str | None, ...] = ()
-    times: tuple[int, ...] = ()
-    names: tuple[str, ...] = ()
-    rewrite: Callable[[Fields], Fields] | None = None
-
-
-Arrange = Callable[[Keys], Arrangement]
+PLAIN_SHARE = 0.5  # of the lines of the first block
+PLAIN_DEPTH = 2  # an array in an object, which the kernel takes
 
 
 def read_json(
@@ -97,10 +76,10 @@ def read_json(
     with source.open() as stream:
         for item in json_lines(stream, context, documents=documents, envelope_keys=envelope_keys, notes=notes):
             if isinstance(item, LineBlock):
-                blank = sum(map(_is_blank, item.lines))
-                structure += blank
-                records += len(item.lines) - blank
+                blank = rows.blank
                 yield from rows.add(item)
+                structure += rows.blank - blank
+                records += len(item) - (rows.blank - blank)
                 continue
             records += 1
             if isinstance(item, OverlongLine):
@@ -127,7 +106,7 @@ class _Group:
 class _Work:
     """What placing the records of one block needs and adds to."""
 
-    lines: Sequence[bytes]
+    block: LineBlock
     number: Callable[[float], str]
     rejects: dict[int, str]
     flagged: Mapping[int, tuple[str, ...]]
@@ -147,7 +126,16 @@ def _collection_paused() -> Iterator[None]:
 
 
 class JsonRows:
-    """Turns blocks of lines into batches; see :func:`read_json`."""
+    """Turns blocks of lines into batches; see :func:`read_json`.
+
+    Args:
+        tables, arrange, limits, read_time: as for :func:`read_json`.
+        native: use the compiled kernel where it is installed and most lines of the first block are
+            plain; the rows are the same.
+
+    Attributes:
+        blank: blank lines so far, which are no records.
+    """
 
     def __init__(
         self,
@@ -155,11 +143,16 @@ class JsonRows:
         arrange: Arrange,
         limits: Limits = Limits(),  # noqa: B008 - frozen
         read_time: ReadTime = read_json_time,
+        *,
+        native: bool = True,
     ) -> None:
         self.arrange = arrange
         self.limits = limits
+        self.blank = 0
         self._tables = {table.name: TableColumns(table, read_time) for table in tables}
         self._arrangements: dict[Keys, Arrangement] = {}
+        self._plain: PlainLines | None = None
+        self._may_be_plain = native and limits.json_depth >= PLAIN_DEPTH and available()
         self._clear()
 
     def _clear(self) -> None:
@@ -176,7 +169,7 @@ class JsonRows:
             block: the records as JSON, and their places.
             records: their numbers, if they are not those of consecutive lines.
         """
-        size = len(block.lines)
+        size = len(block)
         if records is None:
             records = np.arange(block.first_record, block.first_record + size, dtype=np.int64)
         with _collection_paused():
@@ -188,18 +181,26 @@ class JsonRows:
         self._lengths.append(block.lengths)
         self._slots += size
         self._bytes += int(block.lengths.sum())
-        if self._slots >= BATCH_RECORDS or self._bytes >= BATCH_BYTES:
+        if self._slots >= BATCH_RECORDS or self._bytes >= (PLAIN_BATCH_BYTES if self._plain else BATCH_BYTES):
             yield from self.take()
 
     def _collect(self, block: LineBlock) -> dict[int, str]:
         """Put the records of a block into columns; index and reason of those that cannot be."""
-        groups, odd = _parse(block.lines)
+        if self._plain is None and self._may_be_plain and block.whole is not None:
+            self._begin_plain(block)
+        if self._plain is not None and block.whole is not None:
+            left, blank = self._plain.fill(block, self._slots)
+            self.blank += blank
+            groups, odd = _parse((index, block.line(index)) for index in left)
+        else:
+            groups, odd = _parse(enumerate(block.lines))
         rejects: dict[int, str] = {}
         exact: dict[Keys, _Group] = {}
         flagged: dict[int, tuple[str, ...]] = {}
         for index in odd:
-            line = block.lines[index]
+            line = block.line(index)
             if _is_blank(line):
+                self.blank += 1
                 continue
             read = read_object(line, self.limits)
             if isinstance(read, str):
@@ -210,8 +211,22 @@ class JsonRows:
             _into(exact, tuple(read.fields), index, read.fields)
         for some, number in ((groups, quick_float), (exact, exact_float)):
             for keys, group in some.items():
-                self._place(_Work(block.lines, number, rejects, flagged), keys, group)
+                self._place(_Work(block, number, rejects, flagged), keys, group)
         return rejects
+
+    def _begin_plain(self, block: LineBlock) -> None:
+        """Use the kernel from here on if most lines of a first sample are for it."""
+        self._may_be_plain = False  # asked once
+        kernel = JsonKernel()
+        tables = {
+            name: (TableColumns(columns.table, columns.read_time, texts), texts)
+            for name, columns in self._tables.items()
+            for texts in (KernelTexts(kernel),)
+        }
+        plain = PlainLines(kernel, tables, self._arrangement, self.limits.fields_per_record)
+        if plain.share(block) >= PLAIN_SHARE:
+            self._plain = plain
+            self._tables = {name: columns for name, (columns, _) in tables.items()}
 
     def take(self) -> Iterator[Rows]:
         """What is collected, one batch per table."""
@@ -246,7 +261,7 @@ class JsonRows:
                 return
         regrouped: dict[Keys, _Group] = {}
         for index, record in zip(group.indices, group.records, strict=True):
-            reason = self._too_deep(work.lines[index]) if nested else None
+            reason = self._too_deep(work.block.line(index)) if nested else None
             fields = record if reason or rewrite is None else rewrite(record)
             if reason is None and len(fields) > self.limits.fields_per_record:
                 reason = self._too_many
@@ -273,11 +288,29 @@ class JsonRows:
         self, work: _Work, keys: Keys, group: _Group, columns: list[tuple[Any, ...]], kinds: list[set[type]]
     ) -> None:
         arrangement = self._arrangement(keys)
+        if _one_time(arrangement.times, kinds):
+            self._fill_rows(work, keys, group.indices, columns, kinds, arrangement)
+            return
+        # which field is the time, and therefore not in rest, is decided row by row
+        for rows in _rows_by_time(arrangement.times, columns):
+            some = [tuple(column[row] for row in rows) for column in columns]
+            indices = [group.indices[row] for row in rows]
+            self._fill_rows(work, keys, indices, some, [set(map(type, column)) for column in some], arrangement)
+
+    def _fill_rows(
+        self,
+        work: _Work,
+        keys: Keys,
+        indices: list[int],
+        columns: list[tuple[Any, ...]],
+        kinds: list[set[type]],
+        arrangement: Arrangement,
+    ) -> None:
         table = self._tables[arrangement.table]
-        slots = np.array(group.indices, np.int64) + self._slots
+        slots = np.array(indices, np.int64) + self._slots
         table.keep(slots)
         if work.flagged:
-            for index in work.flagged.keys() & set(group.indices):
+            for index in work.flagged.keys() & set(indices):
                 table.flag(self._slots + index, work.flagged[index])
         time = next((place for place in arrangement.times if kinds[place] != ONLY_NULL), None)
         rest: list[int] = []
@@ -289,7 +322,7 @@ class JsonRows:
             elif place != time:
                 rest.append(place)
         if time is not None:
-            table.fill(TIME_RAW, slots, first_texts(columns, kinds, arrangement.times, work.number))
+            table.fill(TIME_RAW, slots, texts(columns[time], kinds[time], work.number))
         if rest:
             names = arrangement.names or keys
             table.fill(REST, slots, rest_texts([names[p] for p in rest], [columns[p] for p in rest], work.number))
@@ -303,6 +336,21 @@ class JsonRows:
         return arrangement
 
 
+def _one_time(times: tuple[int, ...], kinds: list[set[type]]) -> bool:
+    """Whether the time of all rows of a group stands in the same field."""
+    some = [place for place in times if kinds[place] != ONLY_NULL]
+    return len(some) < 2 or type(None) not in kinds[some[0]]
+
+
+def _rows_by_time(times: tuple[int, ...], columns: list[tuple[Any, ...]]) -> list[list[int]]:
+    """The rows of a group by the field their time stands in."""
+    found: dict[int | None, list[int]] = {}
+    for row in range(len(columns[0])):
+        place = next((place for place in times if columns[place][row] is not None), None)
+        found.setdefault(place, []).append(row)
+    return list(found.values())
+
+
 _CONTAINERS = {dict, list}
 
 
@@ -314,12 +362,12 @@ def _holds_containers(column: tuple[Any, ...]) -> bool:
     )
 
 
-def _parse(lines: Sequence[bytes]) -> tuple[dict[Keys, _Group], list[int]]:
+def _parse(lines: Iterable[tuple[int, bytes]]) -> tuple[dict[Keys, _Group], list[int]]:
     """Records grouped by their keys, and the lines that need the exact path (or are blank)."""
     loads, dumps, error = orjson.loads, orjson.dumps, orjson.JSONDecodeError
     groups: dict[Keys, _Group] = {}
     odd: list[int] = []
-    for index, line in enumerate(lines):
+    for index, line in lines:
         try:
             record = loads(line)
         except error:

@@ -72,18 +72,6 @@ def texts(values: tuple[Any, ...], kinds: set[type], number: Callable[[float], s
 _TEXT_OR_NULL = {str, type(None)}
 
 
-def first_texts(
-    columns: list[tuple[Any, ...]], kinds: list[set[type]], places: tuple[int, ...], number: Callable[[float], str]
-) -> Iterable[str | None]:
-    """The first value that is not null, by row."""
-    best, *others = [place for place in places if kinds[place] != ONLY_NULL]
-    first = texts(columns[best], kinds[best], number)
-    if type(None) not in kinds[best] or not others:
-        return first
-    rows = list(zip(first, *(texts(columns[place], kinds[place], number) for place in others), strict=True))
-    return [next((text for text in row if text is not None), None) for row in rows]
-
-
 def rest_texts(names: list[str], columns: list[tuple[Any, ...]], number: Callable[[float], str]) -> list[str | None]:
     """The ``rest`` of each row: a JSON object; numbers and booleans as text, arrays as they are."""
     dumps = orjson.dumps

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 import orjson
 
 from casemate.evidence.readers.address_columns import flag_addresses
+from casemate.evidence.readers.arrangement import Arrangement, Keys
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
-from casemate.evidence.readers.json_rows import Arrangement, Keys, read_json
+from casemate.evidence.readers.json_rows import read_json
 from casemate.schema.native import NativeTable
 
 LOOKED_AT = 8

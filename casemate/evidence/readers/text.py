@@ -52,8 +52,8 @@ def read(source: Source, context: ReadContext) -> Iterator[Rows | Reject | Tally
             if isinstance(item, LineBlock):
                 empty = sum(1 for line in item.lines if not line)
                 structure += empty
-                records += len(item.lines) - empty
-                if empty < len(item.lines):
+                records += len(item) - empty
+                if empty < len(item):
                     yield Rows(LINES.name, _batch(item, empty))
             else:
                 records += 1
@@ -63,7 +63,7 @@ def read(source: Source, context: ReadContext) -> Iterator[Rows | Reject | Tally
 
 
 def _batch(block: LineBlock, empty: int) -> pa.RecordBatch:
-    numbers = np.arange(block.first_record, block.first_record + len(block.lines), dtype=np.int64)
+    numbers = np.arange(block.first_record, block.first_record + len(block), dtype=np.int64)
     offsets, lengths, lines = block.offsets, block.lengths, block.lines
     if empty:
         full = np.fromiter(map(bool, lines), np.bool_, len(lines))

@@ -18,8 +18,10 @@ import orjson
 import pyarrow as pa
 
 from casemate.evidence.readers.address_columns import flag_addresses
+from casemate.evidence.readers.arrangement import Arrangement, Keys
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
-from casemate.evidence.readers.json_rows import Arrangement, Keys, flatten, read_json
+from casemate.evidence.readers.json_rows import read_json
+from casemate.evidence.readers.json_texts import flatten
 from casemate.evidence.readers.web_request import WEB_ACCESS, parse_request, parse_target, read_web_time
 
 LOOKED_AT = 8

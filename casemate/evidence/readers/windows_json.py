@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from casemate.evidence.readers.arrangement import Arrangement, Keys
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
-from casemate.evidence.readers.json_rows import Arrangement, Keys, read_json
+from casemate.evidence.readers.json_rows import read_json
 from casemate.evidence.readers.json_shapes import first_objects, is_documents, is_lines
 from casemate.evidence.readers.timestamps import read_iso
 from casemate.evidence.readers.windows_fields import FIELD_PREFIXES, NAMES, TIMES, WINDOWS_EVENT

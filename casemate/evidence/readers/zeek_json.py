@@ -19,10 +19,12 @@ import orjson
 
 from casemate.evidence.lines import LineBlock, OverlongLine
 from casemate.evidence.readers.address_columns import flag_addresses
+from casemate.evidence.readers.arrangement import Arrangement, Keys
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
 from casemate.evidence.readers.dictionary_columns import read_json_time
 from casemate.evidence.readers.json_framing import json_lines
-from casemate.evidence.readers.json_rows import Arrangement, Fields, JsonRows, Keys, flatten
+from casemate.evidence.readers.json_rows import JsonRows
+from casemate.evidence.readers.json_texts import Fields, flatten
 from casemate.evidence.readers.zeek_columns import read_time
 from casemate.evidence.readers.zeek_fields import (
     ADDRESSES,
@@ -113,7 +115,7 @@ def _items(source: Source, context: ReadContext, placing: _Placing) -> Iterator[
                 continue
             blank = sum(1 for line in item.lines if not line or line.isspace())
             structure += blank
-            records += len(item.lines) - blank
+            records += len(item) - blank
             path, bare = _one_log(item) if not blank else (None, item)
             if path is None:
                 yield from mixed.add(item)
@@ -140,13 +142,14 @@ def _one_log(block: LineBlock) -> tuple[str | None, LineBlock]:
         return None, block
     beginning, size = first[0], len(first[0])
     joined = b"\n".join(block.lines)
-    if joined.count(beginning) != len(block.lines) or any(joined.count(name) > len(block.lines) for name in _NAMING):
+    if joined.count(beginning) != len(block) or any(joined.count(name) > len(block) for name in _NAMING):
         return None, block
     if b"\\u00" in joined and _ESCAPED_ASCII.search(joined):
         return None, block
     if not all(line.startswith(beginning) for line in block.lines):
         return None, block
-    return path, replace(block, lines=[b"{" + line[size:] for line in block.lines])
+    without_path = [b"{" + line[size:] for line in block.lines]
+    return path, LineBlock(block.first_record, without_path, block.offsets, block.lengths)
 
 
 class _Placing:

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from casemate.evidence.readers.arrangement import Arrangement, Keys
 from casemate.evidence.readers.base import ReadContext, Reject, Rows, Tally
-from casemate.evidence.readers.json_rows import Arrangement, Keys, read_json
+from casemate.evidence.readers.json_rows import read_json
 from casemate.limits import Limits
 from casemate.schema.native import NativeTable
 
