@@ -499,6 +499,7 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
                     kept_versions=COUNT,
                     age_days=_or_null({"type": "integer"}),
                     stale=_or_null(TRUTH),
+                    profiles=_or_null(_counts()),
                 )
             ),
         ),
