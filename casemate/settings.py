@@ -123,11 +123,13 @@ def read_settings(path: Path) -> Settings:
 
 def parse_settings(values: Mapping[str, Any]) -> Settings:
     """Settings from the values of ``case.toml``.  Raises BadInput."""
-    _only(values, {"name", "tlp", "own", "clock", "attempts", "core", "vendors", "sigma", "limits"}, "")
+    _only(values, {"name", "tlp", "own", "clock", "attempts", "core", "assets", "vendors", "sigma", "limits"}, "")
     clock, attempts, sigma, limits = (_table(values, name) for name in ("clock", "attempts", "sigma", "limits"))
     _only(clock, {"zone"}, "clock.")
     _only(attempts, {"gap_minutes"}, "attempts.")
     _only(sigma, {"placeholders"}, "sigma.")
+    assets = _table(values, "assets")
+    _only(assets, {"core"}, "assets.")
     default = Settings()
     gap = attempts.get("gap_minutes", default.gap_minutes)
     if type(gap) is not int:
@@ -138,13 +140,17 @@ def parse_settings(values: Mapping[str, Any]) -> Settings:
         own=_texts(values.get("own", default.own), "own"),
         zone=_text(clock.get("zone", default.zone), "clock.zone"),
         gap_minutes=gap,
-        core=tuple(
-            Asset(
-                _text(entry.get("name"), "core.name"),
-                _text(entry.get("kind", "other"), "core.kind"),
-                _texts(entry.get("match", ()), "core.match"),
-            )
-            for entry in _entries(values, "core", {"name", "kind", "match"})
+        core=(
+            *(
+                Asset(
+                    _text(entry.get("name"), "core.name"),
+                    _text(entry.get("kind", "other"), "core.kind"),
+                    _texts(entry.get("match", ()), "core.match"),
+                )
+                for entry in _entries(values, "core", {"name", "kind", "match"})
+            ),
+            # the short form: names by which records name them
+            *(Asset(name, match=(name,)) for name in _texts(assets.get("core", ()), "assets.core")),
         ),
         vendors=tuple(
             Vendor(_text(entry.get("name"), "vendors.name"), _texts(entry.get("match", ()), "vendors.match"))
@@ -244,6 +250,9 @@ def format_settings(settings: Settings) -> str:
         '# name = "checkpoints"',
         '# kind = "bucket"',
         '# match = ["s3://lab-checkpoints", "checkpoints.lab.internal"]',
+        "# A finding that names one is raised by one step of severity. The short form, where names are enough:",
+        "# [assets]",
+        '# core = ["dc01.lab.internal", "10.0.0.5"]',
     ]
     for asset in settings.core:
         lines += ["[[core]]", f"name = {_toml(asset.name)}", f"kind = {_toml(asset.kind)}"]

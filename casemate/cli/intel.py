@@ -9,10 +9,14 @@ import typer
 
 from casemate.cli.options import JsonOption
 from casemate.cli.output import console, visible, write_json, write_table
-from casemate.intel.store import DATASETS, home
+from casemate.detect.sigma.profiles import PROFILES, profile_counts
+from casemate.detect.sigma.rule_files import read_rule_files
+from casemate.intel.store import DATASETS, OWN_RULES, home
 from casemate.intel.update import Outcome, Status
 from casemate.intel.update import status as installed_status
 from casemate.intel.update import update as install_update
+
+RULE_SETS = (OWN_RULES, "sigma")
 
 app = typer.Typer(help="Rule sets, ATT&CK and ATLAS.", no_args_is_help=True)
 
@@ -47,8 +51,9 @@ def update(
 def status(as_json: JsonOption = False) -> None:
     """What is installed, from when, and what is stale."""
     rows = installed_status(now=dt.datetime.now(dt.UTC))
+    counts = {row.name: _profiles(row) for row in rows}
     if as_json:
-        write_json({"folder": str(home()), "datasets": [_status(row) for row in rows]})
+        write_json({"folder": str(home()), "datasets": [_status(row) | {"profiles": counts[row.name]} for row in rows]})
         return
     write_table(
         ("dataset", "version", "dated", "age", "holds", "state"),
@@ -67,6 +72,15 @@ def status(as_json: JsonOption = False) -> None:
         ],
     )
     typer.echo(f"kept in {home()}")
+    told = {name: found for name, found in counts.items() if found is not None}
+    typer.echo("rules per profile (investigate --profile), each with those of the one before it:")
+    write_table(
+        ("profile", *told, "means"),
+        [
+            (name, *(found[name] for found in told.values()), profile.means if profile else "every rule that is given")
+            for name, profile in PROFILES.items()
+        ],
+    )
 
 
 def _outcome(outcome: Outcome) -> dict[str, object]:
@@ -96,6 +110,13 @@ def _status(row: Status) -> dict[str, object]:
         "age_days": row.age_days,
         "stale": row.stale,
     }
+
+
+def _profiles(row: Status) -> dict[str, int] | None:
+    """How many rules of a rule set each profile has; None for what is no rule set."""
+    if row.installed is None or row.name not in RULE_SETS:
+        return None
+    return profile_counts(read_rule_files([row.installed.path]))
 
 
 def _print_outcome(outcome: Outcome) -> None:

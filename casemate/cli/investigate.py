@@ -25,6 +25,7 @@ from casemate.cli.options import (
 from casemate.cli.output import console, visible, write_json
 from casemate.cli.progress import counting, stages
 from casemate.detect.sigma.placeholders import given_placeholders
+from casemate.detect.sigma.profiles import DEFAULT, check_profile
 from casemate.engine.duckdb import DuckDBEngine
 from casemate.engine.protocol import Engine
 from casemate.errors import BadInput
@@ -54,6 +55,14 @@ def investigate(
     case: CaseOption,
     own: OwnOption = None,
     rules: RulesOption = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            "--profile",
+            help="Which of the rules: core, extended, hunting or all; the case's own when none is given, at first all.",
+            metavar="NAME",
+        ),
+    ] = None,
     placeholder: PlaceholderOption = None,
     placeholders: PlaceholdersOption = None,
     repin: Annotated[
@@ -85,6 +94,7 @@ def investigate(
                 evidence,
                 worker,
                 rules=rules,
+                profile=profile,
                 placeholders=given_placeholders(opened.settings.placeholders, placeholders or (), placeholder or ()),
                 repin=repin,
                 workers=workers,
@@ -150,6 +160,7 @@ def investigate_case(
     engine: Engine,
     *,
     rules: Iterable[Path] | None = None,
+    profile: str | None = None,
     placeholders: Mapping[str, tuple[str, ...]] | None = None,
     repin: bool = False,
     workers: int = 1,
@@ -166,6 +177,7 @@ def investigate_case(
         in_place=in_place,
         placeholders=placeholders,
         home=home(),
+        profile=profile_for(case, rules, profile),
     )
     with counting("reading", quiet=quiet) as reading, stages(quiet=quiet) as tell:
 
@@ -199,6 +211,17 @@ def rules_for(
     if repin or not kept:
         return installed_rules(), pins()
     return (own_rules(), *(resolve(pin).path for pin in sigma)), kept
+
+
+def profile_for(case: Case, rules: Iterable[Path] | None, profile: str | None) -> str:
+    """Which profile this run uses: the one given; all of the rules given; else that of the case's last run.
+
+    Raises:
+        BadInput: there is no such profile.
+    """
+    if profile is not None:
+        return check_profile(profile)
+    return DEFAULT if rules else str((last_run(case) or {}).get("profile", DEFAULT))
 
 
 def print_problems(report: RunReport) -> None:

@@ -25,6 +25,7 @@ from casemate.investigate.rerun import (
     TableComparison,
     identity,
     placeholders_of_run,
+    profile_of_run,
     rules_of_run,
     tunings_of_run,
 )
@@ -66,6 +67,7 @@ def rerun(
             workers,
             placeholders=placeholders_of_run(facts),
             tunings=tunings_of_run(facts),
+            profile=profile_of_run(facts),
         )
         with tempfile.TemporaryDirectory(prefix="casemate-rerun-") as scratch:
             place = folder or Path(scratch) / "case"

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from casemate import __version__
 from casemate.case import Case
+from casemate.detect.sigma.profiles import DEFAULT, chosen_files
 from casemate.detect.sigma.rule_files import hash_rule_files, read_rule_files
 from casemate.detect.tuning.tunings import Tuning, from_plain
 from casemate.engine.canonical import read_part, row_keys
@@ -118,7 +119,7 @@ def rules_of_run(facts: dict[str, Any], given: Sequence[Path] = ()) -> RunRules:
             paths = tuple(given) or tuple(Path(path) for path in facts.get("rules_from", ()))
         else:
             paths = (own_rules(), *(resolve(pin).path for pin in pins if pin.name == "sigma"))
-        now = hash_rule_files(read_rule_files(paths))
+        now = hash_rule_files(chosen_files(read_rule_files(paths), profile_of_run(facts)))
     except BadInput as error:
         raise CannotFinish(
             f"the rules of the last run cannot be read: {error.what}",
@@ -138,6 +139,11 @@ def rules_of_run(facts: dict[str, Any], given: Sequence[Path] = ()) -> RunRules:
 def placeholders_of_run(facts: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     """The values a run used for the placeholders of Sigma rules."""
     return {str(name): tuple(map(str, values)) for name, values in facts.get("placeholders", {}).items()}
+
+
+def profile_of_run(facts: dict[str, Any]) -> str:
+    """Which of its rules a run used."""
+    return str(facts.get("profile", DEFAULT))
 
 
 def tunings_of_run(facts: dict[str, Any]) -> tuple[Tuning, ...]:

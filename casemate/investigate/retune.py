@@ -18,6 +18,7 @@ from sigma.rule.base import SigmaYAMLLoader
 
 from casemate.case import Case
 from casemate.detect.sigma.load import parse_rule_files
+from casemate.detect.sigma.profiles import DEFAULT
 from casemate.detect.sigma.rule_files import read_rule_files
 from casemate.detect.tuning.assets import CoreAssets
 from casemate.detect.tuning.fields import is_finding_field, plain_field
@@ -260,9 +261,10 @@ def retune(case: Case, engine: Engine, options: Options, *, clock: Callable[[], 
     before = sum(part.rows for part in case.live_parts("findings"))
     tunings = in_force(case, options, clock())
     placeholders = placeholders_of_run(facts)
+    profile = str(facts.get("profile", DEFAULT))
     pending = None
     try:
-        recorrelate(case, engine, lambda: rules_of_run(facts).paths, options.cache, placeholders, tunings)
+        recorrelate(case, engine, lambda: rules_of_run(facts).paths, options.cache, placeholders, tunings, profile)
     except CasemateError as error:
         pending = str(error)
     tuned = tune_findings(case, engine, tunings, options.cache)

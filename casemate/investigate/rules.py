@@ -24,6 +24,7 @@ from casemate.detect import sigma
 from casemate.detect.sigma.cache import LIBRARIES, InstalledRules, install_rules
 from casemate.detect.sigma.compiled import SUPPRESSED_SUFFIX
 from casemate.detect.sigma.kernel import SigmaFindings, SigmaMatches
+from casemate.detect.sigma.profiles import DEFAULT
 from casemate.detect.sigma.rule_files import hash_rule_files
 from casemate.detect.tuning.tunings import Tuning
 from casemate.engine.parts import Part
@@ -78,17 +79,19 @@ def detect_by_rules(
     tell: Tell,
     placeholders: Mapping[str, tuple[str, ...]],
     tunings: Sequence[Tuning] = (),
+    profile: str = DEFAULT,
 ) -> RulesRun:
     """Bring findings of rules and correlations up to date with the case's evidence, `paths` and `placeholders`.
 
     Args:
         tunings: those in force; here they only thin out what correlations look at.
+        profile: which of the rules.
 
     Raises:
         BadInput: a path cannot be read.
         CannotFinish: disk full or the like; what was committed stays.
     """
-    installed = install_rules(paths, cache, placeholders=placeholders)
+    installed = install_rules(paths, cache, placeholders=placeholders, profile=profile)
     rule_set = hash_rule_files(installed.files)
     stored = stored_tables(case)
     engine.use(stored)
@@ -120,6 +123,7 @@ def recorrelate(
     cache: Path,
     placeholders: Mapping[str, tuple[str, ...]],
     tunings: Sequence[Tuning],
+    profile: str,
 ) -> None:
     """Make correlations anew where `tunings` change what they look at; matches of plain rules stay as they are.
 
@@ -133,7 +137,7 @@ def recorrelate(
     rules = engine.read("rules")
     if not engine.collect(rules.filter(rules.log_source == "correlation").limit(1)).num_rows:
         return
-    installed = install_rules(paths(), cache, placeholders=placeholders)
+    installed = install_rules(paths(), cache, placeholders=placeholders, profile=profile)
     inputs = rules_inputs(hash_rule_files(installed.files), placeholders)
     if phase_state(case, PHASE).inputs != inputs:
         raise CannotFinish("the findings were made by another state of Casemate's code or libraries than this one")

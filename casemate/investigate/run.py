@@ -10,6 +10,7 @@ from pathlib import Path
 from casemate import __version__
 from casemate.case import CUSTODY, Case
 from casemate.detect.sigma.placeholders import given_placeholders
+from casemate.detect.sigma.profiles import DEFAULT
 from casemate.detect.tuning.overlay import case_tunings, overlay, site_tunings
 from casemate.detect.tuning.tunings import Tuning, as_plain
 from casemate.engine.compaction import compact
@@ -43,6 +44,7 @@ class Options:
         placeholders: values for the placeholders of Sigma rules; those of the case's settings when None.
         tunings: the tunings in force; when None those of the case and of `home` on the day of the run (UTC).
         home: Casemate's data folder, where tunings of the site are kept; None for none.
+        profile: which of the rules, see :mod:`casemate.detect.sigma.profiles`.
     """
 
     rules: tuple[Path, ...]
@@ -53,6 +55,7 @@ class Options:
     placeholders: Mapping[str, tuple[str, ...]] | None = None
     tunings: tuple[Tuning, ...] | None = None
     home: Path | None = None
+    profile: str = DEFAULT
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def investigate(
     if placeholders is None:
         placeholders = given_placeholders(case.settings.placeholders)
     tunings = in_force(case, options, clock())
-    rules = detect_by_rules(case, engine, options.rules, options.cache, tell, placeholders, tunings)
+    rules = detect_by_rules(case, engine, options.rules, options.cache, tell, placeholders, tunings, options.profile)
     tell("behaviour", 0, 1)
     behaviour = detect_behaviour(case, engine)
     tell("behaviour", 1, 1)
@@ -133,6 +136,7 @@ def investigate(
             "casemate": __version__,
             "rule_set": rules.rule_set,
             "rules_from": [str(path) for path in options.rules],
+            "profile": options.profile,
             "pins": [asdict(pin) for pin in options.pins],
             "placeholders": {name: list(values) for name, values in sorted(placeholders.items())},
             "rules_ran": rules.ran,

@@ -35,6 +35,7 @@ from casemate.detect.sigma.compiled import (
     table_from_plain,
 )
 from casemate.detect.sigma.match import TableMatcher
+from casemate.detect.sigma.profiles import DEFAULT, chosen_files
 from casemate.detect.sigma.rule_files import RuleFile, hash_rule_files, read_rule_files
 from casemate.errors import BadInput, CannotFinish
 
@@ -92,7 +93,11 @@ class InstalledRules:
 
 
 def install_rules(
-    paths: Sequence[Path], cache: Path, *, placeholders: Mapping[str, tuple[str, ...]] | None = None
+    paths: Sequence[Path],
+    cache: Path,
+    *,
+    placeholders: Mapping[str, tuple[str, ...]] | None = None,
+    profile: str = DEFAULT,
 ) -> InstalledRules:
     """Make the rules under `paths` ready, from the cache where it has them.
 
@@ -100,14 +105,19 @@ def install_rules(
         paths: folders, zip archives and files of Sigma rules.
         cache: folder for compiled rule sets; made if it is not there.
         placeholders: values for the modifier ``expand``.
+        profile: which of the rules, one of :data:`casemate.detect.sigma.profiles.PROFILES`.
 
     Raises:
-        BadInput: a path cannot be read, or there is no rule at all under the paths.
+        BadInput: a path cannot be read, or there is no rule (of the profile) under the paths.
         CannotFinish: the cache cannot be written.
     """
     begun = time.monotonic()
     return install_rule_files(
-        read_rule_files(paths), cache, placeholders=placeholders, begun=begun, where=", ".join(map(str, paths))
+        chosen_files(read_rule_files(paths), profile),
+        cache,
+        placeholders=placeholders,
+        begun=begun,
+        where=", ".join(map(str, paths)),
     )
 
 
