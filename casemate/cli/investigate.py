@@ -22,7 +22,7 @@ from casemate.cli.options import (
     PlaceholdersOption,
     RulesOption,
 )
-from casemate.cli.output import console, visible, write_json
+from casemate.cli.output import console, visible, write_json, write_table
 from casemate.cli.progress import counting, stages
 from casemate.detect.sigma.placeholders import given_placeholders
 from casemate.detect.sigma.profiles import DEFAULT, check_profile
@@ -38,6 +38,8 @@ from casemate.explore.summary import summary as as_contract
 from casemate.explore.tables import stored_tables
 from casemate.explore.terminal import render
 from casemate.intel.store import Pin, home, installed_rules, own_rules, pins, resolve
+from casemate.investigate.rerun import placeholders_of_run, profile_of_run
+from casemate.investigate.rule_times import RuleTimes, rule_times
 from casemate.investigate.run import Options, RunReport
 from casemate.investigate.run import investigate as run_investigation
 from casemate.schema.findings import SEVERITIES
@@ -45,6 +47,7 @@ from casemate.settings import Settings, parse_settings
 
 EXAMPLES = "Example: casemate investigate /evidence 'logs/*.evtx' triage.zip --case CASE --own 10.0.0.0/8"
 PROBLEMS_SHOWN = 10
+TIMES_SHOWN = 15
 
 
 def investigate(
@@ -73,6 +76,9 @@ def investigate(
     ] = False,
     engine: EngineOption = "duckdb",
     workers: Annotated[int, typer.Option("--workers", help="Processes that read evidence.", min=1)] = 1,
+    profile_rules: Annotated[
+        bool, typer.Option("--profile-rules", help="Say at the end which fields and rules matching spends its time on.")
+    ] = False,
     fail_on: Annotated[
         str | None, typer.Option("--fail-on", help="Exit 1 if there is a finding of at least this severity.")
     ] = None,
@@ -101,17 +107,20 @@ def investigate(
                 in_place=by_reference,
                 quiet=quiet,
             )
+            times = _times(opened, worker) if profile_rules else None
         finally:
             worker.close()
         verified = verify_case(case).holds if verify else None
         given = case_summary(opened, shown=str(case), verified=verified)
         reached = fail_on is not None and _any_finding(opened, fail_on)
     if as_json:
-        write_json(as_contract(given))
+        write_json(as_contract(given) | ({"rule_times": times.document()} if times is not None else {}))
     else:
         out = console()
         typer.echo(render(given, colour=out.is_terminal))
         print_problems(report)
+        if times is not None:
+            print_times(times)
     if reached or verified is False:
         raise typer.Exit(1)
 
@@ -222,6 +231,37 @@ def profile_for(case: Case, rules: Iterable[Path] | None, profile: str | None) -
     if profile is not None:
         return check_profile(profile)
     return DEFAULT if rules else str((last_run(case) or {}).get("profile", DEFAULT))
+
+
+def _times(case: Case, engine: Engine) -> RuleTimes:
+    """Where matching spends its time, with the rules of the run that has just ended."""
+    facts = last_run(case) or {}
+    paths = tuple(Path(path) for path in facts.get("rules_from", ()))
+    return rule_times(case, engine, paths, home() / "compiled", placeholders_of_run(facts), profile_of_run(facts))
+
+
+def print_times(times: RuleTimes) -> None:
+    """The costliest fields and rules."""
+    told = times.document(TIMES_SHOWN)
+    typer.echo(
+        f"matching {told['seconds']:.2f} s: fields {told['fields_seconds']:.2f}, keywords "
+        f"{told['keywords_seconds']:.2f}, rules {told['rules_seconds']:.2f}, rest {told['rest_seconds']:.2f}"
+    )
+    typer.echo(f"({told['statement']})")
+    write_table(
+        ("seconds", "table", "field", "values", "patterns", "rules"),
+        [
+            (f"{one['seconds']:.3f}", one["table"], one["field"], one["values"], one["patterns"], one["rules"])
+            for one in told["fields"]
+        ],
+    )
+    write_table(
+        ("seconds", "rule", "title", "evaluated", "matches"),
+        [
+            (f"{one['seconds']:.3f}", one["rule_id"], one["title"], one["batches"], one["matches"])
+            for one in told["rules"]
+        ],
+    )
 
 
 def print_problems(report: RunReport) -> None:

@@ -7,6 +7,10 @@ from typing import Any
 from casemate.detect.tuning.tunings import ABOUT as TUNING_ABOUT
 from casemate.detect.tuning.tunings import KINDS as TUNING_KINDS
 from casemate.detect.tuning.tunings import SCOPES as TUNING_SCOPES
+from casemate.detect.coverage.numbers import VERDICTS
+from casemate.detect.coverage.stopped import KINDS as STOPPED_KINDS
+from casemate.explore.coverage import KINDS as BLIND_SPOTS
+from casemate.explore.coverage_requests import STATES as REQUEST_STATES
 from casemate.explore.findings import RECORDS_SHOWN
 from casemate.explore.pivots import FIELDS
 from casemate.explore.tunings import STATES as TUNING_STATES
@@ -25,6 +29,7 @@ DESCRIPTION = (
 )
 TEXT: Schema = {"type": "string"}
 TRUTH: Schema = {"type": "boolean"}
+SECONDS: Schema = {"type": "number"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 SHA256: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 ID: Schema = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
@@ -162,17 +167,125 @@ LOG_SOURCE = _object(
     longest_silence_seconds=COUNT,
     silence_from=TIME,
     silence_to=TIME,
+    silence_is_unusual=TRUTH,
+)
+BLIND_SPOT = _object(kind=_one_of(*BLIND_SPOTS), where=TEXT, says=TEXT)
+INTEGER: Schema = {"type": "integer"}
+NUMBER: Schema = {"type": "number"}
+STREAM = _object(
+    **LOG_SOURCE["properties"],
+    stream=NULL_TEXT,
+    unusual_silences=_listed(
+        _object(**{"from": TIME, "to": TIME}, seconds=COUNT, expected_records=NUMBER, over_weekend=TRUTH)
+    ),
+    numbers_over_silence=_or_null(_one_of("contiguous", "missing")),
+)
+NUMBERING = _object(
+    table=TEXT,
+    host=NULL_TEXT,
+    stream=NULL_TEXT,
+    evidence=_or_null(SHA256),
+    verdict=_one_of(*VERDICTS),
+    says=TEXT,
+    numbers=COUNT,
+    lowest=COUNT,
+    highest=COUNT,
+    missing=COUNT,
+    missing_within_evidence=COUNT,
+    holes=COUNT,
+    holes_within_evidence=COUNT,
+    largest_holes=_listed(_object(first=COUNT, last=COUNT, after=TIME, before=TIME, within_evidence=TRUTH)),
+    clock_falls=COUNT,
+)
+STOPPED = _object(
+    act=TEXT,
+    kind=_one_of(*STOPPED_KINDS),
+    says=TEXT,
+    table=TEXT,
+    host=NULL_TEXT,
+    who=NULL_TEXT,
+    what=NULL_TEXT,
+    times=COUNT,
+    first=TIME,
+    last=TIME,
+    record=ADDRESS,
+)
+CLOCKS = _object(
+    steps=_listed(
+        _object(
+            table=TEXT,
+            host=NULL_TEXT,
+            stream=NULL_TEXT,
+            how=_one_of("set", "numbers", "lines"),
+            before=TIME,
+            after=TIME,
+            seconds=INTEGER,
+            record=_or_null(ADDRESS),
+        )
+    ),
+    offsets=_listed(
+        _object(
+            one=TEXT,
+            other=TEXT,
+            kind=_one_of("connection", "logon", "request"),
+            pairs=COUNT,
+            seconds={**NUMBER, "description": "how far the clock of other is ahead of that of one"},
+            spread=NUMBER,
+            verdict=_one_of("agree", "disagree", "unclear"),
+        )
+    ),
+    answer=TEXT,
+)
+TECHNIQUES = _object(
+    could_be_seen=_or_null(_counts()),
+    could_not_be_seen=_or_null(_counts()),
+    could_count=_or_null(COUNT),
+    could_not_count=_or_null(COUNT),
+    lacking=NULL_TEXT,
+)
+ANSWERS = _object(
+    looked_and_found_none=_listed(_object(what=TEXT, rules=COUNT)),
+    no_log_exists=_listed(_object(what=TEXT, rules=COUNT, says=NULL_TEXT, readable=TRUTH)),
+    lost_or_elsewhere=_listed(_object(what=TEXT, how=TEXT, says=TEXT)),
+)
+REQUEST = _object(
+    request={"type": "integer", "minimum": 1},
+    state=_one_of(*REQUEST_STATES),
+    of=TEXT,
+    what=TEXT,
+    **{"from": TIME, "to": TIME},
+    promised=TIME,
+    note=NULL_TEXT,
+    asked_at=TIME,
+    asked_by=TEXT,
+    received_at=TIME,
+    received_by=NULL_TEXT,
+    evidence=_listed(SHA256),
 )
 COVERAGE = _object(
     sources=_listed(LOG_SOURCE),
     source_count=COUNT,
     largest_blind_spot=_or_null(LOG_SOURCE),
+    blind_spot=_or_null(BLIND_SPOT),
+    worth=TEXT,
     own_networks=NULL_TEXT,
     rules=_or_null(COUNT),
     unusable_rules=_or_null(COUNT),
     notes=_listed(TEXT),
+    blind_spots=_or_null(_listed(BLIND_SPOT)),
+    streams=_or_null(_listed(STREAM)),
+    stream_count=_or_null(COUNT),
+    numbers=_or_null(_listed(NUMBERING)),
+    unnumbered=_or_null(_listed(TEXT)),
+    stopped=_or_null(_listed(STOPPED)),
+    clocks=_or_null(CLOCKS),
+    levels=_or_null(_listed(_object(check=TEXT, table=TEXT, host=NULL_TEXT, records=COUNT, says=TEXT))),
+    files=_or_null(_listed(_object(kind=TEXT, path=TEXT, says=TEXT))),
+    rule_states=_or_null(_counts()),
+    techniques=_or_null(TECHNIQUES),
+    answers=_or_null(ANSWERS),
+    requests=_or_null(_listed(REQUEST)),
 )
-RAISED = _object(name=TEXT, findings=COUNT)
 SUMMARY = _object(
     run=TEXT,
     evidence=_object(files=COUNT, records=COUNT, kept=COUNT, rejected=COUNT),
@@ -244,7 +357,32 @@ STEP = _object(
 
 SCHEMAS: dict[str, tuple[str, Schema]] = {
     "summary": ("casemate show summary --json, casemate investigate --json", SUMMARY),
-    "coverage": ("casemate show coverage --json", COVERAGE),
+    "coverage": ("casemate coverage --json, casemate show coverage --json", COVERAGE),
+    "coverage_rule": (
+        "casemate coverage --why RULE --json",
+        _object(
+            rule_id=NULL_TEXT,
+            title=NULL_TEXT,
+            path=TEXT,
+            severity=NULL_TEXT,
+            log_source=NULL_TEXT,
+            state=_one_of(*STATES),
+            reason=NULL_TEXT,
+            techniques=_listed(TEXT),
+            looked_at=_listed(
+                _object(events=TEXT, table=TEXT, where=_listed(TEXT), records=COUNT, fields=_counts(_or_null(COUNT)))
+            ),
+            records=_or_null(COUNT),
+            missing_fields=_listed(TEXT),
+            refers_to=_listed(TEXT),
+            findings=COUNT,
+            answer=TEXT,
+        ),
+    ),
+    "coverage_request": (
+        "casemate coverage request add|received --json, one line of casemate coverage request list --json",
+        REQUEST,
+    ),
     "finding": (
         "one line of casemate show findings --json",
         _object(
@@ -410,6 +548,19 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
             record=COUNT,
             depth=COUNT,
             asked=TRUTH,
+        ),
+    ),
+    "rule_times": (
+        "the key rule_times of casemate investigate --profile-rules --json",
+        _object(
+            statement=TEXT,
+            seconds=SECONDS,
+            fields_seconds=SECONDS,
+            keywords_seconds=SECONDS,
+            rules_seconds=SECONDS,
+            rest_seconds=SECONDS,
+            fields=_listed(_object(table=TEXT, field=TEXT, seconds=SECONDS, values=COUNT, patterns=COUNT, rules=COUNT)),
+            rules=_listed(_object(rule_id=TEXT, title=TEXT, seconds=SECONDS, batches=COUNT, matches=COUNT)),
         ),
     ),
     "tune_change": ("casemate tune add|severity|remove --json", RETUNED),

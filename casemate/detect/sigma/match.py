@@ -7,8 +7,9 @@ then evaluated on arrays of rows, the rare part first, so that few rows are touc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,16 @@ class Match:
 
     plan: int
     rows: Rows
+
+
+class Times(Protocol):
+    """Books how long what took."""
+
+    clock: Callable[[], float]
+
+    def add(self, kind: str, name: str, since: float, asked: int = 1, matches: int = 0) -> float:
+        """Book the time since a moment under a kind and a name; the moment it is now."""
+        ...
 
 
 class Hits:
@@ -157,13 +168,19 @@ class TableMatcher:
 
     # --- matching -----------------------------------------------------------------------------------
 
-    def match(self, batch: pa.RecordBatch, rest_keys: RestKeys | None = None) -> BatchMatches:
-        """All matches in a batch of this table, ordered by plan."""
+    def match(
+        self, batch: pa.RecordBatch, rest_keys: RestKeys | None = None, times: Times | None = None
+    ) -> BatchMatches:
+        """All matches in a batch of this table, ordered by plan.
+
+        Args:
+            times: books how long what took (:mod:`.times`).
+        """
         if rest_keys is None:
             rest_keys = self.rest_keys({name.lower() for name in batch.schema.names})
         columns = Columns(batch, rest_keys)
         rows_of = self._rows_of_sources(columns)
-        hits = self._ask(columns, rows_of)
+        hits = self._ask(columns, rows_of, times)
         held: set[int] = set()
         for found in hits.values():
             held.update(found.codes)
@@ -171,8 +188,11 @@ class TableMatcher:
         if self._keywords is not None:
             asked = [rows for source, rows in rows_of.items() if self._has_keywords(source)]
             if asked:
+                begun = times.clock() if times is not None else 0.0
                 keywords = self._keywords.ask(columns, np.unique(np.concatenate(asked)))
                 held.update(keywords.atoms())
+                if times is not None:
+                    times.add("keywords", "", begun)
         evaluation = _Evaluation(columns, hits, keywords, held)
         matches: list[Match] = []
         for source, rows in rows_of.items():
@@ -180,12 +200,13 @@ class TableMatcher:
                 needed = self._needed[number]
                 if needed is not None and held.isdisjoint(needed):
                     continue
+                begun = times.clock() if times is not None else 0.0
                 condition = self.condition(number)
-                if not evaluation.possible(condition):
-                    continue
-                mask = evaluation.holds(condition, rows)
-                if mask.any():
-                    matches.append(Match(number, rows[mask]))
+                found_rows = rows[evaluation.holds(condition, rows)] if evaluation.possible(condition) else rows[:0]
+                if len(found_rows):
+                    matches.append(Match(number, found_rows))
+                if times is not None:
+                    times.add("rule", self.rules.rules[self.plans[number].rule].id, begun, 1, len(found_rows))
         matches.sort(key=lambda match: match.plan)
         return BatchMatches(columns, matches, hits, keywords)
 
@@ -240,15 +261,19 @@ class TableMatcher:
             )
         )
 
-    def _ask(self, columns: Columns, rows_of: dict[int, Rows]) -> dict[str, Hits]:
+    def _ask(self, columns: Columns, rows_of: dict[int, Rows], times: Times | None) -> dict[str, Hits]:
         wanted: dict[str, list[Rows]] = {}
         for source, rows in rows_of.items():
             for column in self._columns_of[source]:
                 wanted.setdefault(column, []).append(rows)
         hits: dict[str, Hits] = {}
         for name, rows in wanted.items():
+            begun = times.clock() if times is not None else 0.0
             hits[name] = Hits(columns.get(name))
             hits[name].add(self._matchers[name], rows)
+            if times is not None:
+                column = hits[name].column
+                times.add("field", name, begun, 0 if column is None else column.count)
         return hits
 
 
