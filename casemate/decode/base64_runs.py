@@ -16,7 +16,8 @@ from casemate.decode.signs import Decoder
 
 LEAST_RUN = 20
 """Shortest run that is looked at where nothing says that it is base64."""
-LEAST_SHORT_RUN = 8
+LEAST_SHIFTED_RUN = 28
+"""Shortest run that is tried from its second, third and fourth character on as well."""
 OFFSETS = range(4)
 
 RUN = re.compile(r"[A-Za-z0-9+/]+")
@@ -33,6 +34,8 @@ ENCODED_COMMAND = re.compile(
     r"(?<![\w-])[-/\u2013\u2014\u2015]" + PARAMETER + r"(?:\s{1,64}|\s{0,8}:\s{0,8})[\"']?([A-Za-z0-9+/]{4,}={0,2})",
     re.IGNORECASE,
 )
+DIGIT = re.compile(r"\d")
+NAMED = re.compile(r"base64|b64|-e[nc]", re.IGNORECASE)
 POWERSHELL = re.compile(r"power|pwsh", re.IGNORECASE)
 
 
@@ -50,6 +53,7 @@ def encoded_commands(text: str, budget: Budget, _places: Sequence[int] = ()) -> 
 def base64_runs(text: str, budget: Budget, places: Sequence[int]) -> Iterator[Piece]:
     """Runs of at least :data:`LEAST_RUN` characters, also over several lines."""
     behind = 0
+    named = NAMED.search(text) is not None
     for end in places:
         begin = end - LEAST_RUN
         if begin < behind:
@@ -66,14 +70,16 @@ def base64_runs(text: str, budget: Budget, places: Sequence[int]) -> Iterator[Pi
         match = RUN.match(text, begin)
         if match is not None:
             behind = match.end()
-            yield from _of_run(match[0], budget)
+            if _likely(match[0], named=named):
+                yield from _of_run(match[0], budget)
 
 
 def url_base64_runs(text: str, budget: Budget, places: Sequence[int]) -> Iterator[Piece]:
     """Runs in the alphabet for URLs, which has ``-`` and ``_``."""
+    named = NAMED.search(text) is not None
     for end in places:
         match = URL_RUN.match(text, end - LEAST_RUN)
-        if match is None or not ("-" in match[0] or "_" in match[0]) or not _mixed(match[0]):
+        if match is None or not ("-" in match[0] or "_" in match[0]) or not _likely(match[0], named=named):
             continue
         if not budget.attempt():
             return
@@ -116,18 +122,14 @@ def _encoded_command(run: str, budget: Budget, *, sure: bool) -> Piece | None:
 
 def _of_run(run: str, budget: Budget) -> Iterator[Piece]:
     """The run, from its first characters on; if that is no text, what stands between its slashes."""
-    if not _mixed(run):
-        return
-    for offset in OFFSETS:
-        if len(run) - offset < LEAST_RUN - 3:
-            return
+    for offset in OFFSETS if len(run) >= LEAST_SHIFTED_RUN else OFFSETS[:1]:
         piece = _decoded(run[offset:], budget, sure=not offset)
         if piece is not None:
             yield piece
             return
     if "/" in run:
         for part in run.split("/"):
-            if len(part) >= LEAST_RUN and _mixed(part) and budget.attempt():
+            if len(part) >= LEAST_RUN and _mixed(part) and DIGIT.search(part) and budget.attempt():
                 piece = _decoded(part, budget)
                 if piece is not None:
                     yield piece
@@ -147,6 +149,15 @@ def _bytes_of(run: str) -> bytes:
     """The bytes of a run without padding; a single last character, which says nothing, is left out."""
     size = len(run) - (len(run) % 4 == 1)
     return binascii.a2b_base64(run[:size] + "=" * (-size % 4))
+
+
+def _likely(run: str, *, named: bool) -> bool:
+    """Whether a run is base64 rather than a name or a path.
+
+    Of twenty characters of base64 some are digits, 29 of 30 times; the rest counts where base64 is `named`.
+    """
+    head = run[:HEAD]
+    return _mixed(head) and (named or DIGIT.search(head) is not None)
 
 
 def _mixed(run: str) -> bool:

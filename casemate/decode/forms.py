@@ -13,7 +13,7 @@ from casemate.decode.powershell import STRINGS
 from casemate.decode.signs import Decoder, signs_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Form:
     """A kind of text.
 

@@ -46,6 +46,11 @@ CALLED = re.compile(r"(?:(?<=^)|(?<=[\s;|({=]))[&.]\s{0,4}" + NAME)
 MEMBER = re.compile(r"(?<=[\w)\]'\"])(?:\.|::)\s{0,4}" + NAME)
 CLASS = re.compile(r"(?<=new-object)\s{1,4}" + NAME, re.IGNORECASE)
 LEAST_BACKWARDS = 6
+TELLING = re.compile(
+    r"invoke|https?:|object|power|shell|\bcmd|\.exe|\biex\b|net\.|system|download|string|char|import|bash|/bin/|curl|\$\w",
+    re.IGNORECASE,
+)
+"""What a string that was written backwards says in its right order; all others are left alone."""
 
 
 @dataclass
@@ -77,7 +82,7 @@ def powershell_strings(text: str, budget: Budget, _places: Sequence[int] = ()) -
 def reversed_strings(text: str, budget: Budget, _places: Sequence[int] = ()) -> Iterator[Piece]:
     """Constant strings written backwards, where something in the text says that it turns one round."""
     for literal in _literals(text)[0]:
-        if len(literal.value) >= LEAST_BACKWARDS and any(map(str.isalpha, literal.value)):
+        if len(literal.value) >= LEAST_BACKWARDS and TELLING.search(literal.value[::-1]):
             if not (budget.attempt() and budget.spend(len(literal.value))):
                 return
             yield Piece(literal.value[::-1], ("reversed",))

@@ -22,7 +22,7 @@ TOGETHER = 8
 LETTERS = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_DOTALL
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Decoder:
     """One way in which text is encoded.
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
+from casemate.decode import STEPS
 from casemate.evidence.readers import READERS
 from casemate.explore.tables import DERIVED
 from casemate.limits import Limits
@@ -44,7 +45,7 @@ DERIVED_TABLES: dict[str, tuple[str, dict[str, str]]] = {
         "One detector's statement about records.",
         {
             "id": "hash of the rule and the records; a new version of the rule keeps it",
-            "detector": "`sigma`, `sigma_correlation` or `behaviour.<analytic>`",
+            "detector": "`sigma`, `sigma_decoded` (on decoded text), `sigma_correlation` or `behaviour.<analytic>`",
             "techniques": "ATT&CK and ATLAS",
             "source": "who, as far as the records say",
             "target": "against what",
@@ -94,6 +95,17 @@ DERIVED_TABLES: dict[str, tuple[str, dict[str, str]]] = {
         {
             "effect": "`suppress`, `severity`, `core_asset`; `changed` counts all whose severity is another now",
             "name": "id of the tuning, name of the core asset, or `all`",
+        },
+    ),
+    "decoded_text": (
+        "What was encoded in fields of records, decoded; never executed. The fields that are looked at are listed in "
+        "`casemate/decode/columns.py`; rules are held against each text in the place of the field.",
+        {
+            "field": "column of the native table",
+            "depth": "layers that were opened; 0 where only a limit is told",
+            "steps": "what was undone, in order: " + ", ".join(f"`{step}`" for step in STEPS),
+            "text": "null where nothing came out before a limit was reached",
+            "limit_hit": "why there may be more, or what is missing; null if this is all",
         },
     ),
     "matched": (

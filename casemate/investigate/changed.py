@@ -21,7 +21,7 @@ from casemate.engine.files import inside
 from casemate.engine.parts import Part
 from casemate.engine.store import Stage
 
-BY_EVIDENCE = ("finding_records", "suppressed_records", "matched", "suppressed")
+BY_EVIDENCE = ("finding_records", "suppressed_records", "matched", "suppressed", "decoded_text")
 """Tables of the phase whose rows name the evidence they come from."""
 
 

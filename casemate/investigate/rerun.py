@@ -271,7 +271,7 @@ def _notes(case: Case, facts: dict[str, Any], undated: int) -> list[str]:
         notes.append(f"the last run was by Casemate {facts.get('casemate')}, this is {__version__}")
     elif facts.get("run") != run_id(case, rule_set, placeholders, tunings_of_run(facts)):
         notes.append("settings or evidence changed since the last run that came to its end")
-    if phase_state(case, PHASE).inputs != rules_inputs(rule_set, placeholders):
+    if phase_state(case, PHASE).inputs != rules_inputs(rule_set, placeholders, case.settings.limits):
         notes.append("the findings were made by another state of Casemate's code or libraries than this one")
     if undated:
         notes.append(

@@ -19,13 +19,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from casemate import decode
 from casemate.case import Case
+from casemate.decode.columns import ENCODED
 from casemate.detect import sigma
 from casemate.detect.sigma.cache import LIBRARIES, InstalledRules, install_rules
 from casemate.detect.sigma.compiled import SUPPRESSED_SUFFIX
 from casemate.detect.sigma.kernel import SigmaFindings, SigmaMatches
 from casemate.detect.sigma.profiles import DEFAULT
 from casemate.detect.sigma.rule_files import hash_rule_files
+from casemate.detect.sigma.variants import FOUND, FindingsWithDecoded, MatchesWithDecoded, split_found
 from casemate.detect.tuning.tunings import Tuning
 from casemate.engine.parts import Part
 from casemate.engine.protocol import Engine, StoredTables
@@ -38,13 +41,17 @@ from casemate.investigate.phases import code_of, digest, phase_state
 from casemate.investigate.rule_states import rule_states
 from casemate.investigate.rule_texts import keep_rule_texts
 from casemate.investigate.tuning_records import thinning
-from casemate.schema.findings import FINDING_RECORDS, FINDINGS, FINDINGS_WITH_RECORDS
+from casemate.limits import Limits
+from casemate.schema.decoded import DECODED_TEXT
+from casemate.schema.findings import FINDING_RECORDS, FINDINGS
 from casemate.schema.rules import MATCHED, RULES, SUPPRESSED
 
 PHASE = "sigma"
 CORRELATION_PHASE = "sigma_correlation"
 HELD_ROWS = 100_000
 """Findings gathered before they are written to the stage."""
+HELD_DECODED_BYTES = 64 << 20
+"""Decoded texts gathered before they are written to the stage."""
 
 Tell = Callable[[str, int, int], None]
 
@@ -96,7 +103,8 @@ def detect_by_rules(
     stored = stored_tables(case)
     engine.use(stored)
     before = phase_state(case, PHASE)
-    inputs = rules_inputs(rule_set, placeholders)
+    limits = case.settings.limits
+    inputs = rules_inputs(rule_set, placeholders, limits)
     same = before.inputs == inputs
     kept = kept_rows(case, "evidence")
     done = kept_rows(case, "matched") if same else {}
@@ -138,20 +146,21 @@ def recorrelate(
     if not engine.collect(rules.filter(rules.log_source == "correlation").limit(1)).num_rows:
         return
     installed = install_rules(paths(), cache, placeholders=placeholders, profile=profile)
-    inputs = rules_inputs(hash_rule_files(installed.files), placeholders)
+    inputs = rules_inputs(hash_rule_files(installed.files), placeholders, case.settings.limits)
     if phase_state(case, PHASE).inputs != inputs:
         raise CannotFinish("the findings were made by another state of Casemate's code or libraries than this one")
     _correlate(case, engine, installed, inputs, tunings, cache)
 
 
-def rules_inputs(rule_set: str, placeholders: Mapping[str, tuple[str, ...]]) -> str:
+def rules_inputs(rule_set: str, placeholders: Mapping[str, tuple[str, ...]], limits: Limits) -> str:
     """What besides the records decides the findings of this phase."""
-    return digest([matcher_version(), rule_set, sorted(placeholders.items())])
+    decoding = sorted((name, value) for name, value in vars(limits).items() if name.startswith("decode_"))
+    return digest([matcher_version(), rule_set, sorted(placeholders.items()), decoding])
 
 
 def matcher_version() -> str:
     """What besides rules and records decides the findings: our code and the libraries."""
-    return digest([code_of(sigma), *(f"{name} {version(name)}" for name in LIBRARIES)])
+    return digest([code_of(sigma, decode), *(f"{name} {version(name)}" for name in LIBRARIES)])
 
 
 def _match(
@@ -164,7 +173,7 @@ def _match(
     tell: Tell,
 ) -> None:
     """Findings and suppressed matches of all tables into the stage; `only` these pieces of evidence."""
-    tables = [table for table in native_filled(stored) if table in installed.tables]
+    tables = [table for table in native_filled(stored) if table in installed.tables or table in ENCODED]
     asked = {
         table: stored[table].parts if only is None else tuple(holding(stored[table].parts, only)) for table in tables
     }
@@ -172,32 +181,62 @@ def _match(
     filtered = tuple(rule.id for rule in installed.rules.rules if rule.id.endswith(SUPPRESSED_SUFFIX))
     seen = 0
     findings = _Findings(stage)
+    limits = case.settings.limits
     for table, parts in asked.items():
         if not parts:
             continue
         names = stored[table].schema.names
-        kernel = SigmaFindings(str(installed.folder), table)
+        asked_by_rules = table in installed.tables
+        plain = SigmaFindings(str(installed.folder), table) if asked_by_rules else None
+        kernel = FindingsWithDecoded(plain, table, limits)
         columns = kernel.columns(names)
         for part in parts:
-            batches = engine.map_batches(table, kernel, FINDINGS_WITH_RECORDS, columns=columns, parts=[part])
-            for batch in batches:
-                findings.add(batch, only)
+            for batch in engine.map_batches(table, kernel, FOUND, columns=columns, parts=[part]):
+                found, decoded = split_found(batch)
+                findings.add(found, only)
+                findings.add_decoded(decoded, only)
             seen += 1
             tell("rules", seen, total)
-        if filtered:
-            matches = SigmaMatches(str(installed.folder), table, filtered)
-            found = engine.map_batches(table, matches, matches.schema(), columns=matches.columns(names), parts=parts)
-            stage.write("suppressed", SUPPRESSED, _suppressed_rows(found, only))
+        if filtered and asked_by_rules:
+            matches = _matches_of_filtered(installed, table, filtered, limits)
+            rows = engine.map_batches(table, matches, matches.schema(), columns=matches.columns(names), parts=parts)
+            stage.write("suppressed", SUPPRESSED, _suppressed_rows(rows, only))
     findings.close()
 
 
+def _matches_of_filtered(
+    installed: InstalledRules, table: str, filtered: tuple[str, ...], limits: Limits
+) -> MatchesWithDecoded:
+    """Matches of filtered rules and of what their filters took out; decoded, only of records that neither had."""
+    rules = tuple(one for rule in filtered for one in (rule.removesuffix(SUPPRESSED_SUFFIX), rule))
+    return MatchesWithDecoded(SigmaMatches(str(installed.folder), table, rules), limits)
+
+
 class _Findings:
-    """Gathers findings and writes them and their records to the stage, so many at a time."""
+    """Gathers findings and decoded texts and writes them to the stage, so many at a time."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._held: list[pa.RecordBatch] = []
         self._rows = 0
+        self._decoded: list[pa.RecordBatch] = []
+        self._decoded_bytes = 0
+
+    def add_decoded(self, batch: pa.RecordBatch, only: pa.Array | None) -> None:
+        if only is not None:
+            batch = batch.filter(pc.is_in(batch.column("evidence"), value_set=only))
+        if batch.num_rows:
+            self._decoded.append(batch)
+            self._decoded_bytes += batch.nbytes
+        if self._decoded_bytes >= HELD_DECODED_BYTES:
+            self._write_decoded()
+
+    def _write_decoded(self) -> None:
+        if self._decoded:
+            order = [("evidence", "ascending"), ("record", "ascending")]
+            rows = pa.Table.from_batches(self._decoded).sort_by(order)
+            self._stage.write("decoded_text", DECODED_TEXT, rows.to_batches())
+        self._decoded, self._decoded_bytes = [], 0
 
     def add(self, batch: pa.RecordBatch, only: pa.Array | None) -> None:
         if only is not None:
@@ -214,6 +253,7 @@ class _Findings:
         if self._held:
             write_findings(self._stage, self._held)
         self._held, self._rows = [], 0
+        self._write_decoded()
 
 
 def write_findings(stage: Stage, batches: Sequence[pa.RecordBatch]) -> None:
@@ -236,6 +276,7 @@ def _suppressed_rows(found: Iterable[pa.RecordBatch], only: pa.Array | None) -> 
     for batch in found:
         if only is not None:
             batch = batch.filter(pc.is_in(batch.column("evidence"), value_set=only))
+        batch = batch.filter(pc.ends_with(batch.column("rule"), SUPPRESSED_SUFFIX))
         rule = pc.replace_substring(batch.column("rule"), SUPPRESSED_SUFFIX, "")
         yield pa.RecordBatch.from_arrays(
             [rule, batch.column("evidence"), batch.column("record"), batch.column("time")], schema=SUPPRESSED
