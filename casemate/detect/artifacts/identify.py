@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.contract import MASQUERADING, Rule
+from casemate.detect.artifacts.embedded import hunt
 from casemate.detect.artifacts.formats import FORMATS
 from casemate.detect.artifacts.formats.base import Format
 from casemate.detect.artifacts.inspection import FAILED, UNOWNED, Inspection, TooMuchError
 
 UNKNOWN = Rule("format.unknown", "unscannable", None, "no format that is known here; a loader may know it")
 MISNAMED = Rule(
-    "format.misnamed", "suspicious", MASQUERADING, "a loader that goes by content runs code that the name does not promise"
+    "format.misnamed", "suspicious", MASQUERADING, "a loader that goes by content may run code that the name denies"
 )  # fmt: skip
 
 
@@ -38,6 +39,7 @@ def inspect_content(content: Content, inspection: Inspection) -> None:
         inspection.findings.formats.extend(known.name for known in formats)
     if not formats:
         inspection.report(UNKNOWN, f"content of no known format begins with {content.head(8).hex(' ')}", 0)
+        hunt(content, [(0, content.size)], inspection)
         return
     for known in formats:
         try:
@@ -46,7 +48,7 @@ def inspect_content(content: Content, inspection: Inspection) -> None:
             raise
         except Exception as error:  # hostile bytes may raise anything; none of it is a pass
             inspection.report(FAILED, f"read as {known.name}: {type(error).__name__}: {error}"[:300])
-    _look_at_rest(inspection)
+    _look_at_rest(content, inspection)
     _look_at_name(content, formats, inspection)
 
 
@@ -59,12 +61,13 @@ def _accepts(known: Format, content: Content) -> bool:
         return False
 
 
-def _look_at_rest(inspection: Inspection) -> None:
+def _look_at_rest(content: Content, inspection: Inspection) -> None:
     rest = inspection.ownership.rest()
     if rest:
         count = sum(end - begin for begin, end in rest)
         places = ", ".join(f"{begin}-{end - 1}" for begin, end in rest[:5])
         inspection.report(UNOWNED, f"{count} bytes belong to no part of the format ({places})", rest[0][0])
+        hunt(content, rest, inspection)
 
 
 def _look_at_name(content: Content, formats: tuple[Format, ...], inspection: Inspection) -> None:

@@ -156,3 +156,13 @@ class Inspection:
             raise TooMuchError(TOO_MANY, f"more than {self.options.members} members in one file")
         path = (*self.path_inside, content.name)
         self._inspector(content, Inspection(content, self._inspector, self.budget, self.findings, path))
+
+    def aside(self, content: Content, findings: Findings | None = None) -> Inspection:
+        """An inspection of `content` whose findings are kept apart; it shares the budget."""
+        path = (*self.path_inside, content.name)
+        return Inspection(content, self._inspector, self.budget, findings or Findings(), path)
+
+    def look(self) -> None:
+        """Look at this inspection's content, not deeper than allowed."""
+        if len(self.path_inside) <= self.options.depth:
+            self._inspector(self.content, self)

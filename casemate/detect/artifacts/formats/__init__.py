@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casemate.detect.artifacts.formats import pickled
+from casemate.detect.artifacts.formats import compressed, numpy_array, pickled, zips
 from casemate.detect.artifacts.formats.base import Format
 
-FORMATS: tuple[Format, ...] = (pickled.FORMAT,)
+FORMATS: tuple[Format, ...] = (zips.FORMAT, numpy_array.FORMAT, compressed.FORMAT, pickled.FORMAT)

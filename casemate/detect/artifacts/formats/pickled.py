@@ -1,36 +1,113 @@
 """Pickle streams: one or several in a row, as ``pickle.load`` reads them.
 
-Definition: PEP 307, 3154 and 574, and CPython's ``Modules/_pickle.c``.  Loaders: ``pickle``, ``joblib``, ``pandas``,
-``torch`` (legacy), ``cloudpickle``, ``dill``.  A loader takes the file for a pickle whatever stands in it, so any
-content whose beginning can be carried out is one.
+Definition: PEP 307, 3154 and 574, and CPython's ``Modules/_pickle.c``.  Loaders: ``pickle``, ``joblib`` (raw arrays
+stand between the opcodes, ``joblib/numpy_pickle.py``), ``pandas``, ``torch.load`` of files from before 1.6 (five
+streams, then the storages: ``torch/serialization.py``, ``_legacy_save``), ``cloudpickle``, ``dill``.  A loader takes
+the file for a pickle whatever stands in it, so any content whose beginning can be carried out is one.
 """
 
 from __future__ import annotations
 
 from casemate.detect.artifacts.content import Content
-from casemate.detect.artifacts.contract import CORRUPT_MODEL, Rule
+from casemate.detect.artifacts.contract import CORRUPT_MODEL, EMBED_MALWARE, Rule
 from casemate.detect.artifacts.formats.base import Format
-from casemate.detect.artifacts.inspection import Inspection
-from casemate.detect.artifacts.pickle.machine import interpret
+from casemate.detect.artifacts.inspection import TOO_MUCH, Inspection, TooMuchError
+from casemate.detect.artifacts.pickle.arrays import ArrayFollower
+from casemate.detect.artifacts.pickle.machine import Trace, interpret
+from casemate.detect.artifacts.pickle.opcodes import Persistent
+from casemate.detect.artifacts.pickle.storages import TORCH_MAGIC, legacy_storages
+from casemate.detect.artifacts.pickle.streams import harm_in, judge_trace
 
 PROBED_OPCODES = 64
+MOST_STREAMS = 100_000
+LOOKED_LIKE = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x78", b"\x1f\x8b", b"BZh", b"\xfd7zXZ",
+               b"\x28\xb5\x2f\xfd", b"\x93NUMPY", b"PK\x03\x04")  # fmt: skip
+"""Beginnings of byte strings inside a pickle that are looked into: a second load of them is one call away."""
 
 BROKEN = Rule("pickle.broken", "unscannable", CORRUPT_MODEL, "runs up to the break, then raises an error")
+HIDDEN = Rule("pickle.hidden", "malicious", EMBED_MALWARE, "a loader that starts there, or a second load, runs it")
+AFTER = Rule("pickle.after", "note", None, "stops before it; a loader that reads on gets these bytes")
+PADDED = b"\0\r\n\t "
 
 
 def recognise(content: Content) -> bool:
     """Whether an unpickler gets anywhere with the bytes."""
+    head = content.head(2)
+    if head[:1] == b"\x80" and head[1:] <= b"\x05":
+        return True
     trace = interpret(content.buffer, content.begin, content.end, PROBED_OPCODES)
-    return trace.broken is None or trace.spent or bool(trace.events) or content.head(1) == b"\x80"
+    return (
+        (trace.broken is None and trace.opcodes > 1)
+        or trace.spent
+        or any(not isinstance(e, Persistent) for e in trace.events)
+    )
 
 
 def inspect(content: Content, inspection: Inspection) -> None:
-    """Interpret every stream."""
-    trace = interpret(content.buffer, content.begin, content.end, inspection.options.opcodes)
-    inspection.own(0, trace.end - content.begin)
-    if trace.broken:
-        inspection.report(BROKEN, trace.broken, trace.end - content.begin)
-    # TODO: verdicts.py
+    """Interpret every stream, and judge what it would do."""
+    position = content.begin
+    for count in range(MOST_STREAMS):
+        trace = _stream(content, inspection, position)
+        inspection.own(position - content.begin, trace.end - content.begin)
+        if trace.broken:
+            inspection.report(BROKEN, trace.broken, trace.end - content.begin)
+            return
+        position = trace.end
+        if count == 0 and trace.result == TORCH_MAGIC:
+            legacy_storages(content, inspection, position, lambda at: _stream(content, inspection, at))
+            return
+        rest = content.read(position - content.begin, 64)
+        if not rest.strip(PADDED):
+            position = _after_padding(content, position)
+            inspection.own(trace.end - content.begin, position - content.begin)
+            if position >= content.end:
+                return
+        if not recognise(content.part(content.name, position - content.begin, content.size)):
+            if content.end - position:
+                inspection.report(
+                    AFTER, f"{content.end - position} bytes after the last stream", position - content.begin
+                )
+            return
+    raise TooMuchError(TOO_MUCH, f"more than {MOST_STREAMS} pickle streams in one file")
 
 
-FORMAT = Format("pickle", recognise, inspect, (".pkl", ".pickle", ".p", ".joblib"), runs_code=True)
+def _after_padding(content: Content, position: int) -> int:
+    while position < content.end:
+        block = content.read(position - content.begin, 65536)
+        left = block.lstrip(PADDED)
+        position += len(block) - len(left)
+        if left:
+            return position
+    return content.end
+
+
+def _stream(content: Content, inspection: Inspection, position: int) -> Trace:
+    """One stream, with joblib's arrays where they stand, judged."""
+    follower = ArrayFollower(content.buffer, content.end, lambda at: _stream(content, inspection, at))
+    left = inspection.options.opcodes - inspection.budget.opcodes
+    if left <= 0:
+        raise TooMuchError(TOO_MUCH, f"more than {inspection.options.opcodes} pickle opcodes in one file")
+    trace = interpret(content.buffer, position, content.end, left, follower.after_build)
+    inspection.budget.opcodes += trace.opcodes
+    if trace.spent:
+        judge_trace(trace, content, inspection)
+        raise TooMuchError(TOO_MUCH, f"more than {inspection.options.opcodes} pickle opcodes in one file")
+    judge_trace(trace, content, inspection)
+    if follower.arrays:  # a plain pickle.load takes the bytes of the arrays for opcodes
+        other = interpret(content.buffer, position, content.end, left)
+        if len(other.events) > 1:
+            judge_trace(other, content, inspection, only_harm=True)
+    for begin, size in trace.blobs:
+        if size < 1 << 28 and content.buffer[begin : begin + 6].startswith(LOOKED_LIKE):
+            _look_into(content, inspection, begin, size)
+    return trace
+
+
+def _look_into(content: Content, inspection: Inspection, begin: int, size: int) -> None:
+    """Bytes that the pickle carries: no loader decodes them by itself, so only what would do harm counts."""
+    label = f"bytes at {begin - content.begin}"
+    for reason in harm_in(content.part(label, begin - content.begin, size), inspection):
+        inspection.report(HIDDEN, f"{label}: {reason.text}", begin - content.begin, effect=reason.loader_effect)
+
+
+FORMAT = Format("pickle", recognise, inspect, (".pkl", ".pickle", ".p", ".joblib", ".dill"), runs_code=True)

@@ -80,7 +80,7 @@ class _BrokenError(Exception):
     """No unpickler carries this opcode out."""
 
 
-def interpret(
+def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
     data: Buffer, begin: int, end: int, most_opcodes: int = 1 << 62, after_build: AfterBuild | None = None
 ) -> Trace:
     """Interpret one stream in ``data[begin:end]``.  Positions in the trace are those of `data`.
@@ -173,8 +173,8 @@ def interpret(
             elif opcode == 0x52:  # REDUCE
                 arguments = stack.pop()
                 call = Call("reduce", stack[-1], arguments, None, start)
-                if type(arguments) is not tuple and isinstance(arguments, (str, bytes, int, float, list, Mapping)):
-                    raise _BrokenError("REDUCE with arguments that are no tuple")
+                if arguments is None or isinstance(arguments, (int, float)):
+                    raise _BrokenError("REDUCE with arguments that are none")
                 see(call)
                 stack[-1] = call
             elif opcode == 0x51:  # BINPERSID
@@ -203,7 +203,7 @@ def interpret(
                 name = stack.pop()
                 module = stack.pop()
                 if type(name) is not str or type(module) is not str:
-                    if isinstance(name, PLAIN) and isinstance(module, PLAIN) and not isinstance(name, Blob):
+                    if _no_text(name) or _no_text(module):
                         raise _BrokenError("STACK_GLOBAL requires str")
                     name, module = _said(name), _said(module)
                 found = Global(module, name, protocol, start)
@@ -227,7 +227,7 @@ def interpret(
             elif opcode == 0x81:  # NEWOBJ
                 arguments = stack.pop()
                 call = Call("newobj", stack[-1], arguments, None, start)
-                if isinstance(arguments, PLAIN) and type(arguments) is not tuple:
+                if arguments is None or isinstance(arguments, (int, float)):
                     raise _BrokenError("NEWOBJ expected an arg tuple")
                 see(call)
                 stack[-1] = call
@@ -448,9 +448,14 @@ def _add(opcode: int, target: Any, items: list[Any], offset: int, see: Callable[
         raise _BrokenError(f"an object of type {kind.__name__} takes no items")
     how = "append" if opcode == 0x65 else "setitem" if opcode == 0x75 else "add"
     change = Change(how, target, items, offset)
-    if kind is Call:
+    if isinstance(target, Call):
         target.changes.append(change)
     see(change)
+
+
+def _no_text(value: Any) -> bool:
+    """Whether the value is certainly no string."""
+    return isinstance(value, (bytes, bytearray, int, float, tuple, list, Mapping, Members)) or value is None
 
 
 def _said(value: Any) -> str:

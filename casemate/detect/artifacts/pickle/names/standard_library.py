@@ -16,7 +16,7 @@ EXCEPTIONS = (
 NAMES: dict[str, str] = {
     "builtins": (
         "set frozenset list tuple dict bytearray bytes int float complex str bool slice range object enumerate "
-        f"reversed Ellipsis NotImplemented abs round len {EXCEPTIONS}"
+        f"reversed Ellipsis NotImplemented abs round len sum min max any all sorted {EXCEPTIONS}"
     ),
     "collections": "OrderedDict defaultdict Counter deque ChainMap UserDict UserList UserString",
     "copyreg": "_reconstructor __newobj__ __newobj_ex__",
