@@ -10,6 +10,7 @@ from __future__ import annotations
 # pyright: reportAttributeAccessIssue=false
 # (pyarrow.compute makes its functions when it is imported)
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,38 @@ import pyarrow.parquet as pq
 
 Ranges = Mapping[str, Sequence[tuple[int, int]]]
 """Evidence to runs of record numbers, both ends included, ascending."""
-Wanted = Callable[[pa.Array], pa.Array]
-"""From distinct values to whether each is wanted."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which values of a text column are wanted.
+
+    Args:
+        test: from distinct values to whether each is wanted.
+        least, greatest: every wanted value lies between these (as bytes of UTF-8), None for no bound.
+    """
+
+    test: Callable[[pa.Array], pa.Array]
+    least: str | None = None
+    greatest: str | None = None
 
 
 def among(values: Iterable[str]) -> Wanted:
     """Wanted are these values."""
-    chosen = pa.array(sorted(set(values)), pa.string())
-    return lambda distinct: pc.is_in(distinct, value_set=chosen)
+    chosen = sorted(set(values), key=str.encode)
+    known = pa.array(chosen, pa.string())
+    bounds = (chosen[0], chosen[-1]) if chosen else (None, None)
+    return Wanted(lambda distinct: pc.is_in(distinct, value_set=known), *bounds)
 
 
 def beginning(text: str) -> Wanted:
     """Wanted are values that begin so."""
-    return lambda distinct: pc.starts_with(distinct, text)
+    return Wanted(lambda distinct: pc.starts_with(distinct, text), text, text + "\U0010ffff")
+
+
+def every() -> Wanted:
+    """Wanted are all values."""
+    return Wanted(lambda distinct: pa.array([True] * len(distinct)))
 
 
 def rows_where(paths: Sequence[Path], column: str, wanted: Wanted, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -42,10 +62,12 @@ def rows_where(paths: Sequence[Path], column: str, wanted: Wanted, columns: Sequ
         with pq.ParquetFile(path, read_dictionary=[column], pre_buffer=True) as file:
             names = set(file.schema_arrow.names)
             for number in range(file.num_row_groups):
+                if not _may_hold(file, number, column, wanted):
+                    continue
                 coded = _one(file.read_row_group(number, columns=[column]).column(0))
                 if not pa.types.is_dictionary(coded.type):
                     coded = coded.dictionary_encode()
-                hit = wanted(coded.dictionary.cast(pa.string()))
+                hit = wanted.test(coded.dictionary.cast(pa.string()))
                 if not pc.any(hit).as_py():
                     continue
                 rows = pc.indices_nonzero(pc.fill_null(hit.take(coded.indices), False))
@@ -91,13 +113,28 @@ def rows_at(paths: Sequence[Path], ranges: Ranges, columns: Sequence[str]) -> It
 
 def _reaches(file: pq.ParquetFile, number: int, bounds: tuple[int, int]) -> bool:
     """False only if no record number of the row group lies within `bounds`."""
+    known = _extremes(file, number, "record")
+    return known is None or (known[1] >= bounds[0] and known[0] <= bounds[1])
+
+
+def _may_hold(file: pq.ParquetFile, number: int, column: str, wanted: Wanted) -> bool:
+    """False only if the row group's least and greatest values of the column leave out all that is wanted."""
+    known = _extremes(file, number, column)
+    if known is None or wanted.least is None or wanted.greatest is None:
+        return True
+    least, greatest = (one.encode() if isinstance(one, str) else one for one in known)
+    return greatest >= wanted.least.encode() and least <= wanted.greatest.encode()
+
+
+def _extremes(file: pq.ParquetFile, number: int, name: str) -> tuple[Any, Any] | None:
+    """Least and greatest value of a column in a row group, None where they are not kept."""
     group = file.metadata.row_group(number)
     for index in range(group.num_columns):
         column = group.column(index)
-        if column.path_in_schema == "record":
+        if column.path_in_schema == name:
             known = column.statistics
-            return known is None or not known.has_min_max or (known.max >= bounds[0] and known.min <= bounds[1])
-    return False
+            return (known.min, known.max) if known is not None and known.has_min_max else None
+    return None
 
 
 def _rows_at(evidence: Any, record: Any, ranges: Ranges) -> np.ndarray:

@@ -26,6 +26,8 @@ from casemate.errors import CaseDamaged
 
 PART_BYTES = 128 * 1024 * 1024  # a part is closed once it is this long, so it stays below 256 MiB
 ROW_GROUP_ROWS = 32 * 1024
+TEXT_KEYS = frozenset({"evidence", "id", "finding"})
+"""Text columns of which each row group knows the least and the greatest value: what rows are looked up by."""
 _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 
 _TYPES: dict[str, pa.DataType] = {
@@ -132,7 +134,7 @@ class _PartWriter:
         self._table, self._schema, self._rows = table, schema, 0
         self._sink = pa.OSFile(name, "wb")
         stored = pa.schema([field.with_type(_stored_type(field.type)) for field in schema])
-        keyed = [field.name for field in schema if not pa.types.is_string(field.type) or field.name == "evidence"]
+        keyed = [field.name for field in schema if not pa.types.is_string(field.type) or field.name in TEXT_KEYS]
         self._writer = pq.ParquetWriter(
             self._sink,
             stored,

@@ -23,8 +23,8 @@ from operator import or_
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow import dataset
 
 from casemate.engine.parts import Part
 from casemate.engine.store import Stage, Store
@@ -155,7 +155,8 @@ def take_out(store: Store, stage: Stage, superseded: Sequence[Superseded]) -> li
                 taken[evidence][counted] += count
             stage.write(table, part.schema, _left(path, gone))
             removed.append(part)
-    removed.extend(_correct_rows(store, stage, superseded, taken))
+    if removed or any(item.note is None for item in superseded):
+        removed.extend(_correct_rows(store, stage, superseded, taken))
     return removed
 
 
@@ -176,26 +177,26 @@ def add_notes(store: Store, stage: Stage, notes: Mapping[str, Collection[str]]) 
     return removed
 
 
-def _any_of(superseded: Sequence[Superseded]) -> dataset.Expression:
-    by_evidence: dict[str, list[dataset.Expression]] = {}
+def _any_of(superseded: Sequence[Superseded]) -> pc.Expression:
+    by_evidence: dict[str, list[pc.Expression]] = {}
     for item in superseded:
-        where = dataset.field("record") >= item.record
+        where = pc.field("record") >= item.record
         if item.begin > 0:
-            where &= dataset.field("offset") >= item.begin
+            where &= pc.field("offset") >= item.begin
         if item.end != LAST_BYTE:
-            where &= dataset.field("offset") < item.end
+            where &= pc.field("offset") < item.end
         by_evidence.setdefault(item.evidence, []).append(where)
-    return reduce(
-        or_, ((dataset.field("evidence") == name) & reduce(or_, wheres) for name, wheres in by_evidence.items())
-    )
+    return reduce(or_, ((pc.field("evidence") == name) & reduce(or_, wheres) for name, wheres in by_evidence.items()))
 
 
-def _count_superseded(path: Any, gone: dataset.Expression) -> dict[str, int]:
+def _count_superseded(path: Any, gone: pc.Expression) -> dict[str, int]:
     found = pq.read_table(path, columns=["evidence"], filters=gone)
     return {item["values"]: item["counts"] for item in found["evidence"].value_counts().to_pylist()}
 
 
-def _left(path: Any, gone: dataset.Expression) -> Iterator[pa.RecordBatch]:
+def _left(path: Any, gone: pc.Expression) -> Iterator[pa.RecordBatch]:
+    from pyarrow import dataset  # takes longer to import than most commands to answer
+
     yield from dataset.dataset(path, format="parquet").to_batches(filter=~gone)
 
 

@@ -10,10 +10,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import pyarrow.parquet as pq
-
+from casemate.engine.lookup import among, rows_at, rows_where
 from casemate.engine.store import Store
 from casemate.errors import BadInput, CaseDamaged
 from casemate.evidence.blobs import source_of
@@ -115,9 +113,7 @@ def original(store: Store, beginning: str, record: int, *, readers: Sequence[Rea
     return _read(store, places[0], places[1:], facts)
 
 
-def find_place(
-    store: Store, beginning: str, record: int, *, readers: Sequence[ReaderSpec] = READERS
-) -> RecordPlace:
+def find_place(store: Store, beginning: str, record: int, *, readers: Sequence[ReaderSpec] = READERS) -> RecordPlace:
     """Where the record `record` of the evidence whose hash begins with `beginning` stands; its bytes are not read.
 
     Raises:
@@ -217,20 +213,17 @@ def _places(
     store: Store, evidence: str, low: int, high: int, facts: dict[str, _Facts], readers: Sequence[ReaderSpec]
 ) -> list[RecordPlace]:
     """Records of one evidence numbered `low` to `high`; only parts whose statistics allow it are read."""
-    filters = [("evidence", "=", evidence), ("record", ">=", low), ("record", "<=", high)]
+    # not with dataset filters: the module for them takes longer to import than the rest to answer
+    ranges = {evidence: ((low, high),)}
     found: list[RecordPlace] = []
     for table in _tables(store, facts.get(evidence), readers):
         columns = ["record", "offset", "length", *(["reason"] if table == REJECTS_TABLE else [])]
-        for part in store.part_paths(table):
-            for row in _filtered(part, columns, filters):
+        for batch in rows_at(store.part_paths(table), ranges, columns):
+            for row in batch.to_pylist():
                 found.append(
                     RecordPlace(evidence, row["record"], table, row["offset"], row["length"], row.get("reason"))
                 )
     return sorted(found, key=lambda place: (place.record, place.offset))
-
-
-def _filtered(part: Path, columns: list[str], filters: list[tuple]) -> list[dict]:
-    return pq.read_table(part, columns=columns, filters=filters).to_pylist()
 
 
 def _tables(store: Store, facts: _Facts | None, readers: Sequence[ReaderSpec]) -> list[str]:
@@ -261,8 +254,8 @@ def _read(store: Store, place: RecordPlace, others: Sequence[RecordPlace], facts
 
 def _registered(store: Store, evidence: str) -> tuple[str, str | None]:
     """The first registration of an evidence."""
-    filters = [("evidence", "=", evidence)]
-    for part in store.part_paths(REGISTRATIONS_TABLE):
-        for row in _filtered(part, ["path", "member_path"], filters):
+    columns = ["evidence", "path", "member_path"]
+    for batch in rows_where(store.part_paths(REGISTRATIONS_TABLE), "evidence", among([evidence]), columns):
+        for row in batch.to_pylist():
             return row["path"], row["member_path"]
     return "", None

@@ -11,21 +11,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pyarrow as pa
 
 from casemate.case import Case
-from casemate.engine.lookup import Ranges, among, beginning, rows_at, rows_where, runs_of
+from casemate.engine.lookup import Ranges, among, beginning, every, rows_at, rows_where, runs_of
 from casemate.errors import BadInput, CasemateError
 from casemate.evidence.records import OriginalRecord, RecordPlace, around, find_place
 from casemate.explore.why_judged import otherwise
 from casemate.explore.why_rule import RuleText, rule_text
-from casemate.explore.why_series import Series, series_of
 from casemate.schema.findings import FINDINGS
 from casemate.schema.native import FIXED_NAMES
 from casemate.triage import Annotation, annotations_of
+
+if TYPE_CHECKING:
+    from casemate.explore.why_series import Series
 
 SHOWN_CANDIDATES = 5
 ADDRESSES = 1_000
@@ -153,10 +155,11 @@ def why(case: Case, text: str) -> Why:
     for number, address in enumerate(ordered[:RECORDS_SHOWN]):
         try:
             place = _place(case, address)
-            mine = _row(case, place)
+            near = around(case.store, place, NEIGHBOURS if number == 0 else 0)
+            rows = _rows(case, [one.place for one in near])
             if number == 0:
-                row, table = mine, place.table
-            shown.append(_record(case, place, mine, NEIGHBOURS if number == 0 else 0))
+                row, table = rows.get(place), place.table
+            shown.append(_record(case, place, near, rows))
         except CasemateError as error:
             notes.append(f"record {address} cannot be shown: {error}")
     also = _also(case, finding["id"], addresses)
@@ -176,7 +179,7 @@ def why(case: Case, text: str) -> Why:
         also=tuple(also[0]),
         nearly=_nearly(case, finding, rule, texts, table, row, notes) if detector == "sigma" else (),
         events=tuple(_events(ordered, times, also[1])) if correlation else (),
-        series=series_of(case, finding, because, members) if behaviour else None,
+        series=_series(case, finding, because, members) if behaviour else None,
         otherwise=otherwise(detector, because),
         notes=tuple(notes),
     )
@@ -264,27 +267,31 @@ def _place(case: Case, address: str) -> RecordPlace:
     return find_place(case.store, evidence, int(record))
 
 
-def _row(case: Case, place: RecordPlace) -> pa.RecordBatch | None:
-    """The record as stored in its native table."""
-    schema = case.schema(place.table)
-    if schema is None or "time" not in schema.names:
-        return None
-    one = {place.evidence: ((place.record, place.record),)}
-    for batch in rows_at(case.part_paths(place.table), one, schema.names):
-        for number, offset in enumerate(batch.column("offset").to_pylist()):
-            if offset == place.offset:
-                return batch.slice(number, 1)
-    return None
+def _rows(case: Case, places: Sequence[RecordPlace]) -> dict[RecordPlace, pa.RecordBatch]:
+    """Records as stored in their native tables."""
+    found: dict[RecordPlace, pa.RecordBatch] = {}
+    for table in dict.fromkeys(place.table for place in places):
+        schema = case.schema(table)
+        if schema is None or "time" not in schema.names:
+            continue
+        mine = {(one.evidence, one.record, one.offset): one for one in places if one.table == table}
+        ranges = _ranges(f"{evidence}:{record}" for evidence, record, _ in mine)
+        for batch in rows_at(case.part_paths(table), ranges, schema.names):
+            keys = zip(*(batch.column(name).to_pylist() for name in ("evidence", "record", "offset")), strict=True)
+            found |= {mine[key]: batch.slice(number, 1) for number, key in enumerate(keys) if key in mine}
+    return found
 
 
-def _record(case: Case, place: RecordPlace, row: pa.RecordBatch | None, neighbours: int) -> ShownRecord:
-    near = around(case.store, place, neighbours)
+def _record(
+    case: Case, place: RecordPlace, near: Sequence[OriginalRecord], rows: Mapping[RecordPlace, pa.RecordBatch]
+) -> ShownRecord:
+    row = rows.get(place)
     here = next(number for number, one in enumerate(near) if one.place == place)
     own = near[here]
     fields = fields_of(row) if row is not None else {}
     time = row.to_pylist()[0]["time"] if row is not None else None
     beside = [*near[:here], *near[here + 1 :]]
-    told = _neighbours(case, beside)
+    told = _neighbours(case, beside, rows)
     return ShownRecord(
         id=f"{place.evidence}:{place.record}",
         table=place.table,
@@ -304,7 +311,9 @@ def _record(case: Case, place: RecordPlace, row: pa.RecordBatch | None, neighbou
     )
 
 
-def _neighbours(case: Case, beside: Sequence[OriginalRecord]) -> list[Neighbour]:
+def _neighbours(
+    case: Case, beside: Sequence[OriginalRecord], rows: Mapping[RecordPlace, pa.RecordBatch]
+) -> list[Neighbour]:
     told = []
     ranges = _ranges(f"{one.place.evidence}:{one.place.record}" for one in beside)
     fired: dict[str, list[str]] = {}
@@ -314,7 +323,7 @@ def _neighbours(case: Case, beside: Sequence[OriginalRecord]) -> list[Neighbour]
             fired.setdefault(f"{row['evidence']}:{row['record']}", []).append(row["finding"])
     for one in beside:
         address = f"{one.place.evidence}:{one.place.record}"
-        row = _row(case, one.place)
+        row = rows.get(one.place)
         time = row.to_pylist()[0]["time_raw"] if row is not None else None
         if one.content.startswith(BINARY) and row is not None:
             text = " ".join(f"{name}={value}" for name, value in fields_of(row).items())
@@ -349,7 +358,7 @@ def _rule_files(case: Case) -> dict[str, tuple[str, str | None]]:
     """Texts of the rules and filters that the case keeps, by path (and a number where two have the same)."""
     found: dict[str, tuple[str, str | None]] = {}
     for path in case.part_paths("rule_texts"):
-        for batch in rows_where([path], "path", lambda distinct: pa.array([True] * len(distinct)), _TEXTS):
+        for batch in rows_where([path], "path", every(), _TEXTS):
             for row in batch.to_pylist():
                 name = row["path"]
                 while name in found:
@@ -451,6 +460,13 @@ def _value(tree: Mapping[str, Any], selection: str | None, decoded: Any, whole: 
 
 
 # what else
+
+
+def _series(case: Case, finding: Mapping[str, Any], because: Any, members: Ranges) -> Series | None:
+    # an engine takes longer to import than the rest to answer: only where a behaviour is asked about
+    from casemate.explore.why_series import series_of
+
+    return series_of(case, finding, because, members)
 
 
 def _also(case: Case, finding: str, addresses: Sequence[str]) -> tuple[list[Also], dict[str, list[str]]]:

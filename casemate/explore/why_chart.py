@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from casemate.explore.why_series import Series
+if TYPE_CHECKING:  # it needs an engine, which takes longer to import than an answer without it
+    from casemate.explore.why_series import Series
 
 BARS = "▁▂▃▄▅▆▇█"
 QUIET = "·"
