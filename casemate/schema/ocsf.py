@@ -71,6 +71,7 @@ NETWORK_ACTIVITY = EventClass(
         "disposition": "string",  # "Allowed", "Blocked" where a device decided
         "unmapped_conn_state": "string",  # Zeek's: S0 S1 SF REJ S2 S3 RSTO RSTR RSTOS0 RSTRH SH SHR OTH
         "unmapped_history": "string",
+        "unmapped_icmp_type": "int64",  # of the first message: 8 and 128 ask for an echo
         "actor_process_name": "string",
         "actor_user_name": "string",
     },

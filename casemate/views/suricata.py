@@ -78,6 +78,7 @@ def flows(t: ibis.Table) -> ibis.Table:
         "traffic_packets_in": back,
         "disposition": t["flow.action"].cases(("drop", "Blocked"), ("accept", "Allowed"), ("pass", "Allowed")),
         "unmapped_conn_state": ibis.cases((unanswered, "S0"), (refused, "REJ")),
+        "unmapped_icmp_type": integer(t.icmp_type),
     }  # fmt: skip
     return conform(t.select(**columns), NETWORK_ACTIVITY)
 

@@ -88,6 +88,10 @@ REASONS: dict[str, str] = {
 NO_PASSWORD = "no pre-authentication"  # noqa: S105 - a reason, not a password
 """Of a ticket (4768, PreAuthType 0) granted to an account that need not show its password to get one."""
 
+EXPLICIT = "explicit credentials"
+"""Of a logon with other credentials (4648) that a person asked for.  Services use those of whoever logs on through
+them (winlogon, sshd, IIS): there the subject is the machine (``HOST$``), and nobody chose the account."""
+
 SESSION_EVENTS: dict[str, str] = {"21": "Logon", "23": "Logoff", "24": "Logoff", "25": "Logon"}
 LOCAL_SESSIONS = "Microsoft-Windows-TerminalServices-LocalSessionManager"
 REMOTE_CONNECTIONS = "Microsoft-Windows-TerminalServices-RemoteConnectionManager"
@@ -119,6 +123,7 @@ def _security(table: ibis.Table) -> ibis.Table:
         activity_name=event.cases(*ACTIVITIES.items(), else_="Other"),
         status=status,
         status_detail=ibis.cases(
+            ((event == "4648") & rows.SubjectUserName.re_search(r"[^$]\z"), EXPLICIT),
             (granted & (event == "4768") & (rows.PreAuthType == "0"), NO_PASSWORD),
             (granted, ibis.null("string")),
             else_=code.cases(*REASONS.items(), else_=code),

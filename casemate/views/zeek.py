@@ -70,7 +70,7 @@ def _base(t: ibis.Table, log: str) -> dict[str, Any]:
 
 
 def connections(t: ibis.Table) -> ibis.Table:
-    """``zeek_conn``; ``time`` is the first packet.  ICMP has type and code where others have ports: null."""
+    """``zeek_conn``; ``time`` is the first packet.  ICMP has type and code where others have ports, which are null."""
     ports = {
         name: ibis.ifelse(t.proto == "icmp", ibis.null("int64"), integer(t[column]))
         for name, column in (("src_endpoint_port", "id.orig_p"), ("dst_endpoint_port", "id.resp_p"))
@@ -93,6 +93,7 @@ def connections(t: ibis.Table) -> ibis.Table:
         "traffic_packets_in": integer(t.resp_pkts),
         "unmapped_conn_state": known(t.conn_state),
         "unmapped_history": known(t.history),
+        "unmapped_icmp_type": ibis.ifelse(t.proto == "icmp", integer(t["id.orig_p"]), ibis.null("int64")),
     }
     return conform(t.select(**columns), NETWORK_ACTIVITY)
 

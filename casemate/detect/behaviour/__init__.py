@@ -12,6 +12,10 @@ from typing import Any
 
 import ibis
 
+from casemate.detect.behaviour.credentials import RULES as CREDENTIAL_RULES
+from casemate.detect.behaviour.credentials import CredentialSettings, explicit_spraying, explicit_uses
+from casemate.detect.behaviour.distributed import RULES as DISTRIBUTED_RULES
+from casemate.detect.behaviour.distributed import DistributedSettings, distributed_guessing, shared_failures
 from casemate.detect.behaviour.guessing import RULES as GUESSING_RULES
 from casemate.detect.behaviour.guessing import GuessingSettings, failing_scopes, guessing
 from casemate.detect.behaviour.logons import login_connections, logons, web_logons
@@ -77,6 +81,15 @@ LOGONS: tuple[Source, ...] = (
 ANALYTICS: tuple[Analytic, ...] = (
     Analytic("scans", SCAN_RULES, (Source(("network_activity",), connections),), failing_enough, scans, ScanSettings()),
     Analytic("guessing", GUESSING_RULES, LOGONS, failing_scopes, guessing, _GUESSING),
+    Analytic("explicit_spraying", CREDENTIAL_RULES, LOGONS, explicit_uses, explicit_spraying, CredentialSettings()),
+    Analytic(
+        "distributed_guessing",
+        DISTRIBUTED_RULES,
+        LOGONS,
+        shared_failures,
+        distributed_guessing,
+        DistributedSettings(),
+    ),
     Analytic(
         "web_searches", WEB_RULES, (Source(("http_activity",), requests),), searched_enough, web_searches, WebSettings()
     ),
@@ -89,6 +102,7 @@ COLUMNS_READ: dict[str, tuple[str, ...]] = {
         *_PLACE,
         *("src_endpoint_ip", "src_endpoint_port", "dst_endpoint_ip", "dst_endpoint_port"),
         *("connection_info_protocol_name", "connection_info_uid", "unmapped_conn_state", "disposition", "status"),
+        "unmapped_icmp_type",
         *("duration", "traffic_bytes_in", "traffic_bytes_out", "traffic_packets_in"),
     ),
     "authentication": (

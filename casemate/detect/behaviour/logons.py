@@ -1,18 +1,22 @@
 """One shape for everything that looks like trying to log on, whatever log tells of it.
 
 Columns: ``evidence, record, time, source_kind, source, inside, target_kind, target, service, user,
-result, asked, tries``.  ``result`` is
+result, asked, tries, explicit``.  ``result`` is
 
 * ``failure``, ``success``: the log says so;
 * ``likely_success``: an SSH session whose log does not say, but which lasted longer than sshd keeps an
   unauthenticated connection (``LoginGraceTime``, 120 s by default, sshd_config(5)) and carried more
   than key exchange and the six tries of ``MaxAuthTries`` take;
+* ``likely_success`` too: an answer of a login page that differs from what it mostly gave the same source;
 * ``visit``: the client only read the server's greeting and tried nothing;
 * ``undecided``: the log does not say.  Zeek guesses ``auth_success`` from packet sizes and leaves
   it unset where it cannot (https://docs.zeek.org/en/master/logs/ssh.html).  A Kerberos ticket granted without
   pre-authentication shows no password either (Microsoft's documentation of event 4768).
 
 ``asked`` is false where the answer came before any password was looked at: Kerberos that knows no such user.
+
+``explicit`` is true of the use of other credentials than the own (Windows 4648, by a person): it is written where
+the credentials are used, before anyone knows how it ends.
 
 ``tries`` is the number of tries inside one record: one reused connection can carry many.
 """
@@ -102,6 +106,7 @@ def logons(authentication: ibis.Table, network: ibis.Table, own: Sequence[str], 
         result=result,
         asked=~((table.service_name == "kerberos") & (table.status_detail == "no such user")).fill_null(False),
         tries=ibis.greatest(table.unmapped_attempts.fill_null(1), ibis.literal(1, type="int64")),
+        explicit=(table.status_detail == "explicit credentials").fill_null(False),
     )
 
 
@@ -163,6 +168,7 @@ def login_connections(
         result=ibis.literal("undecided"),
         asked=ibis.literal(True),
         tries=ibis.literal(1, type="int64"),
+        explicit=ibis.literal(False),
     )
 
 
@@ -170,17 +176,32 @@ def web_logons(http: ibis.Table, own: Sequence[str], _settings: LogonSettings | 
     """Requests that carry credentials: with a user name, or sent to a login page.
 
     401 is a failure (RFC 9110 section 15.5.2), and 403 to a login page; an answer below 400 to a
-    request with a user name is a success; a login page that answers 200 or 302 does not say.
+    request with a user name is a success.  A login page that answers 200 or 302 does not say, unless it mostly
+    answered the same source otherwise: by refusing (401, 403), or by showing the form again (200) where it now
+    sends the browser on (302, 303); then it is a likely success.
     """
     path = http.http_request_url_path.fill_null("")
     posted = (http.http_request_http_method.upper() == "POST").fill_null(False) & path.re_search(LOGIN_PATH)
     user = ibis.ifelse(http.actor_user_name == "", ibis.null("string"), http.actor_user_name)
     code = http.http_response_code
-    table = http.filter((posted | user.notnull()) & code.notnull() & http.src_endpoint_ip.notnull())
+    table = http.mutate(posted=posted, user=user, path=path)
+    table = table.filter((table.posted | table.user.notnull()) & code.notnull() & table.src_endpoint_ip.notnull())
+    posted, user, code = table.posted, table.user, table.http_response_code
+    page = ibis.window(
+        group_by=["src_endpoint_ip", "dst_endpoint_ip", "http_request_url_hostname", "device_hostname", "path"]
+    )
+    went_on = code.isin([302, 303])
+    refusals = (posted & code.isin([401, 403])).cast("int64").sum().over(page)
+    accepted = posted & code.isin([200, 201, 204, 302, 303])
+    redisplays = (posted & (code == 200)).cast("int64").sum().over(page)
+    mostly_refused = refusals > accepted.cast("int64").sum().over(page)
+    mostly_redisplayed = redisplays > (posted & went_on).cast("int64").sum().over(page)
     result = ibis.cases(
         ((code == 401).fill_null(False), "failure"),
         ((posted & (code == 403)).fill_null(False), "failure"),
         ((user.notnull() & (code < 400)).fill_null(False), "success"),
+        (accepted & mostly_refused, "likely_success"),
+        (posted & went_on & mostly_redisplayed, "likely_success"),
         (posted, "undecided"),
         else_="",
     )
@@ -209,4 +230,5 @@ def web_logons(http: ibis.Table, own: Sequence[str], _settings: LogonSettings | 
         result=table.result,
         asked=ibis.literal(True),
         tries=ibis.literal(1, type="int64"),
+        explicit=ibis.literal(False),
     )

@@ -71,6 +71,16 @@ RULES: tuple[BehaviourRule, ...] = (
         "an inside source tried one service on many own hosts and mostly failed; the lab's own scanner does this too",
     ),
     BehaviourRule(
+        "ping_sweep_inside",
+        "Inside host pings many own hosts",
+        "low",
+        "network",
+        ("T1018",),
+        ("discovery",),
+        "an inside source asked many own addresses for an echo and mostly got none; network management, and a DHCP "
+        "server that checks addresses before it gives them away, do this too",
+    ),
+    BehaviourRule(
         "vertical_scan",
         "Many services of one host tried",
         "low",
@@ -124,10 +134,10 @@ def connections(network: ibis.Table, own: Sequence[str], _settings: ScanSettings
     heard = table.traffic_bytes_in.fill_null(0)
     said = table.traffic_bytes_out.fill_null(0)
     is_icmp = protocol.isin(["icmp", "icmp6", "ipv6-icmp"])
-    # Zeek writes ICMP type and code as ports; 8 and 128 are echo requests (RFC 792, RFC 4443).  Where no
-    # type is kept, a message that got an answer was a question; an unanswered one may itself be an answer.
+    # 8 and 128 are echo requests (RFC 792, RFC 4443).  Where the log does not keep the type, a message
+    # that got an answer was a question; an unanswered one may itself be an answer.
     replied = (heard > 0) | (table.traffic_packets_in.fill_null(0) > 0)
-    is_question = ibis.ifelse(table.src_endpoint_port.notnull(), table.src_endpoint_port.isin([8, 128]), replied)
+    is_question = table.unmapped_icmp_type.isin([8, 128]).fill_null(replied)
     is_ping = is_icmp & is_question
     destination_port = table.dst_endpoint_port.fill_null(-1)
     traceroute = (protocol == "udp") & (destination_port >= 33434) & (destination_port <= 33534)
@@ -189,6 +199,7 @@ def scans(table: ibis.Table, wanted: ScanSettings) -> Statements:
     probe = ~table.scanned & ~table.inside & (table.failed == 1)
     table = table.mutate(
         rule=ibis.cases(
+            (table.horizontal & table.inside & (table.service == "icmp"), "ping_sweep_inside"),
             (table.horizontal & table.inside, "horizontal_scan_inside"),
             (table.horizontal, "horizontal_scan"),
             (table.vertical & table.inside, "vertical_scan_inside"),

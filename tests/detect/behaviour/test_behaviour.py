@@ -169,6 +169,24 @@ def test_a_ping_from_outside_is_a_probe_and_an_error_message_is_not(connection):
     ]
 
 
+@pytest.mark.parametrize(("source", "rule"), [(OUTSIDE, "horizontal_scan"), ("10.0.9.9", "ping_sweep_inside")])
+def test_unanswered_pings_of_many_hosts_are_a_sweep_and_unanswered_answers_are_not(connection, source, rule):
+    icmp = {"connection_info_protocol_name": "icmp", "src_endpoint_port": None, "unmapped_conn_state": "OTH"}
+    silent = {**icmp, "traffic_packets_in": 0}
+    pings = [flow(i, source, f"10.0.1.{i}", 0, **silent, unmapped_icmp_type=8) for i in range(30)]
+    [sweep] = run(connection, flows=pings)
+    assert (sweep["rule"], sweep["target"]["service"], len(sweep["records"])) == (rule, "icmp", 30)
+    answers = [flow(i, source, f"10.0.1.{i}", 0, **silent, unmapped_icmp_type=3) for i in range(30)]
+    unsaid = [flow(i, source, f"10.0.1.{i}", 0, **silent) for i in range(30)]
+    assert run(connection, flows=[*answers, *unsaid]) == []
+
+
+def test_a_monitoring_host_whose_pings_are_answered_is_not_a_sweep(connection):
+    icmp = {"connection_info_protocol_name": "icmp", "unmapped_conn_state": "OTH", "unmapped_icmp_type": 8}
+    pings = [flow(i, "10.0.9.1", f"10.0.1.{i % 40}", 0, **icmp, traffic_packets_in=1) for i in range(400)]
+    assert run(connection, flows=pings) == []
+
+
 def test_the_labs_own_scanner_is_named_as_inside(connection):
     flows = [flow(i, "10.0.9.9", f"10.0.1.{i}", 445, **FAILED) for i in range(60)]
     [scan] = run(connection, flows=flows)
