@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from casemate.case import Case
 from casemate.cli.options import JsonOption
 from casemate.cli.output import console, visible, write_json, write_table
+from casemate.detect.sigma.placeholders import given_placeholders
 from casemate.detect.sigma.profiles import PROFILES, profile_counts
 from casemate.detect.sigma.rule_files import read_rule_files
+from casemate.engine.duckdb import DuckDBEngine
+from casemate.intel.diff import MATCHING, Difference
 from casemate.intel.store import DATASETS, OWN_RULES, home
 from casemate.intel.update import Outcome, Status
 from casemate.intel.update import status as installed_status
 from casemate.intel.update import update as install_update
+from casemate.investigate.rule_update import CaseEffect, RuleSide, case_effect, differences, read_side
 
+CHANGES = {"added": "added", "changed": "changed", "removed": "removed", "metadata": "in metadata only"}
+DIFFERENCES_SHOWN = 30
 RULE_SETS = (OWN_RULES, "sigma")
 
 app = typer.Typer(help="Rule sets, ATT&CK and ATLAS.", no_args_is_help=True)
@@ -110,6 +119,91 @@ def _status(row: Status) -> dict[str, object]:
         "age_days": row.age_days,
         "stale": row.stale,
     }
+
+
+@app.command("diff", epilog="Example: casemate intel diff old-rules.zip new-rules.zip --case CASE")
+def diff(
+    old: Annotated[str, typer.Argument(help="Path of rules, or an installed version.", show_default=False)],
+    new: Annotated[
+        str, typer.Argument(help="The same; 'current' is the version in use.", metavar="NEW", show_default=False)
+    ],
+    case: Annotated[
+        Path | None,
+        typer.Option("--case", help="Also: what it changes on this case.", metavar="DIR", show_default=False),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What a rule update adds, changes and removes, and which findings a case gains and loses by it."""
+    before, after = read_side(old), read_side(new)
+    found = differences(before, after)
+    effect = None
+    if case is not None:
+        engine = DuckDBEngine()
+        with Case.open(case) as opened:
+            placeholders = given_placeholders(opened.settings.placeholders)
+            effect = case_effect(opened, engine, before, after, found, home() / "compiled", placeholders)
+    if as_json:
+        write_json(_difference_document(before, after, found, effect))
+    else:
+        _print_difference(before, after, found, effect)
+
+
+def _difference_document(
+    before: RuleSide, after: RuleSide, found: Sequence[Difference], effect: CaseEffect | None
+) -> dict[str, object]:
+    return {
+        "old": {"name": before.name, "rules": len(before.rules)},
+        "new": {"name": after.name, "rules": len(after.rules)},
+        **{change: sum(one.change == change for one in found) for change in CHANGES},
+        "rules": [vars(one) | {"parts": list(one.parts)} for one in found],
+        "case": None
+        if effect is None
+        else vars(effect)
+        | {
+            "rules": [vars(one) for one in effect.rules],
+            "not_compiled": [{"rule_id": rule, "reason": reason} for rule, reason in effect.not_compiled],
+        },
+    }
+
+
+def _print_difference(
+    before: RuleSide, after: RuleSide, found: Sequence[Difference], effect: CaseEffect | None
+) -> None:
+    out = console()
+    counts = ", ".join(f"{sum(one.change == change for one in found):,} {what}" for change, what in CHANGES.items())
+    out.print(f"{len(before.rules):,} rules before, {len(after.rules):,} now: {counts}", soft_wrap=True)
+    order = list(CHANGES)
+    shown = sorted(
+        (one for one in found if one.change != "metadata"), key=lambda one: (order.index(one.change), one.id)
+    )
+    if shown:
+        write_table(
+            ("change", "rule", "title", "what"),
+            [(one.change, one.id, one.title, _what(one)) for one in shown[:DIFFERENCES_SHOWN]],
+        )
+        if len(shown) > DIFFERENCES_SHOWN:
+            out.print(f"(the first {DIFFERENCES_SHOWN} of {len(shown):,}; all of them: --json)", soft_wrap=True)
+    if effect is None:
+        return
+    out.print(
+        f"on this case: [bold]{effect.gained:,}[/] findings gained, [bold]{effect.lost:,}[/] lost, {effect.same:,} the "
+        f"same ({effect.severity_changed:,} with another severity)",
+        soft_wrap=True,
+    )
+    if effect.rules:
+        write_table(
+            ("gained", "lost", "change", "rule", "title"),
+            [(one.gained, one.lost, one.change, one.rule_id, one.title) for one in effect.rules[:DIFFERENCES_SHOWN]],
+        )
+    for rule, reason in effect.not_compiled[:DIFFERENCES_SHOWN]:
+        out.print(f"[yellow]cannot be compiled[/] {visible(rule)}: {visible(reason)}", soft_wrap=True)
+
+
+def _what(one: Difference) -> str:
+    told = [part for part in one.parts if part in MATCHING and part != "level"]
+    if one.change == "changed" and one.level_before != one.level:
+        told.append(f"level {one.level_before or 'none'} -> {one.level or 'none'}")
+    return ", ".join(told)
 
 
 def _profiles(row: Status) -> dict[str, int] | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from casemate.detect.coverage.numbers import VERDICTS as NUMBERING_VERDICTS
+from casemate.detect.coverage.stopped import KINDS as STOPPED_KINDS
 from casemate.detect.tuning.tunings import ABOUT as TUNING_ABOUT
 from casemate.detect.tuning.tunings import KINDS as TUNING_KINDS
 from casemate.detect.tuning.tunings import SCOPES as TUNING_SCOPES
-from casemate.detect.coverage.numbers import VERDICTS
-from casemate.detect.coverage.stopped import KINDS as STOPPED_KINDS
 from casemate.explore.coverage import KINDS as BLIND_SPOTS
 from casemate.explore.coverage_requests import STATES as REQUEST_STATES
 from casemate.explore.findings import RECORDS_SHOWN
@@ -185,7 +185,7 @@ NUMBERING = _object(
     host=NULL_TEXT,
     stream=NULL_TEXT,
     evidence=_or_null(SHA256),
-    verdict=_one_of(*VERDICTS),
+    verdict=_one_of(*NUMBERING_VERDICTS),
     says=TEXT,
     numbers=COUNT,
     lowest=COUNT,
@@ -286,6 +286,7 @@ COVERAGE = _object(
     answers=_or_null(ANSWERS),
     requests=_or_null(_listed(REQUEST)),
 )
+RAISED = _object(name=TEXT, findings=COUNT)
 SUMMARY = _object(
     run=TEXT,
     evidence=_object(files=COUNT, records=COUNT, kept=COUNT, rejected=COUNT),
@@ -309,6 +310,15 @@ SUMMARY = _object(
     coverage=COVERAGE,
     judgement=_or_null(ANY_OBJECT),
     signatures=_or_null({"type": "array"}),
+)
+DIFFERENT_FINDING = _object(
+    id=ID,
+    rule_id=TEXT,
+    title=TEXT,
+    severity=_one_of(*SEVERITIES),
+    time=TIME,
+    source=_or_null(SOURCE),
+    target=_or_null(TARGET),
 )
 TUNING = _object(
     id=TEXT,
@@ -651,6 +661,41 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
                     age_days=_or_null({"type": "integer"}),
                     stale=_or_null(TRUTH),
                     profiles=_or_null(_counts()),
+                )
+            ),
+        ),
+    ),
+    "intel_diff": (
+        "casemate intel diff --json",
+        _object(
+            old=_object(name=TEXT, rules=COUNT),
+            new=_object(name=TEXT, rules=COUNT),
+            added=COUNT,
+            changed=COUNT,
+            removed=COUNT,
+            metadata=COUNT,
+            rules=_listed(
+                _object(
+                    id=TEXT,
+                    title=TEXT,
+                    kind=TEXT,
+                    path=TEXT,
+                    change=_one_of("added", "changed", "removed", "metadata"),
+                    parts=_listed(TEXT),
+                    level_before=NULL_TEXT,
+                    level=NULL_TEXT,
+                )
+            ),
+            case=_or_null(
+                _object(
+                    gained=COUNT,
+                    lost=COUNT,
+                    same=COUNT,
+                    severity_changed=COUNT,
+                    rules=_listed(_object(rule_id=TEXT, title=TEXT, change=TEXT, gained=COUNT, lost=COUNT)),
+                    first_gained=_listed(DIFFERENT_FINDING),
+                    first_lost=_listed(DIFFERENT_FINDING),
+                    not_compiled=_listed(_object(rule_id=TEXT, reason=TEXT)),
                 )
             ),
         ),

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ UNREADABLE = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionEr
 DOCUMENT_START = re.compile(rb"^---(?=[ \t\r\n]|$)", re.MULTILINE)
 """Between documents; at the beginning of a line these three cannot be part of any value (YAML 1.1, 5.4)."""
 RULE_KEYS = ("detection", "correlation", "filter")
+MAPPINGS = (*RULE_KEYS, "logsource")
+"""Parts of a document that are mappings."""
 STATUSES_NOTED = ("deprecated", "unsupported")
 """A rule that its authors gave up runs all the same, and says so."""
 
@@ -73,12 +76,13 @@ class LoadedRule:
 
 @dataclass(frozen=True)
 class RuleError:
-    """A document that is not used, and why."""
+    """A document that is not used, and why; `name` as for :class:`LoadedRule`."""
 
     path: str
     id: str | None
     title: str | None
     reason: str
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -130,8 +134,13 @@ class _Collected:
     errors: list[RuleError] = field(default_factory=list)
     by_id: dict[str, LoadedRule] = field(default_factory=dict)
 
-    def add(self, rule: LoadedRule) -> None:
+    def add(self, rule: LoadedRule, *, shared_id: bool = False) -> None:
         first = self.by_id.get(rule.id)
+        if first is not None and shared_id and first.path == rule.path and first.hash != rule.hash:
+            number = next(number for number in itertools.count(2) if f"{rule.id}#{number}" not in self.by_id)
+            note = f"it shares its id with other documents of its file: #{number} is added to it"
+            rule = replace(rule, id=f"{rule.id}#{number}", notes=(*rule.notes, note))
+            first = None
         if first is not None:
             same = "the same rule is" if first.hash == rule.hash else "another rule with this id is"
             self.errors.append(RuleError(rule.path, rule.id, rule.title, f"{same} already loaded from {first.path}"))
@@ -181,8 +190,9 @@ def _parse_file(file: RuleFile, collected: _Collected) -> None:
             template = {}
         elif action == "repeat":
             document = {key: value for key, value in document.items() if key != "action"}
+            own_id = "id" in document
             previous = deep_dict_update(copy.deepcopy(previous), document)
-            _parse_document(previous, file.name, collected)
+            _parse_document(previous, file.name, collected, shared_id=not own_id)
         elif action is not None:
             reason = f"unknown collection action {str(action)[:80]!r}"
             collected.errors.append(RuleError(file.name, None, None, reason))
@@ -190,7 +200,20 @@ def _parse_file(file: RuleFile, collected: _Collected) -> None:
             if "correlation" not in document and "filter" not in document:
                 document = deep_dict_update(document, copy.deepcopy(template))
                 previous = document
-            _parse_document(document, file.name, collected)
+            _parse_document(document, file.name, collected, shared_id="id" in template)
+
+
+def documents_of(file: RuleFile) -> list[dict[str, Any]]:
+    """The documents of a rule file as plain values, within bounds; none of a file that cannot be read."""
+    try:
+        found = _documents(file.content or b"")
+    except UNREADABLE:
+        return []
+    return [
+        {str(key): value for key, value in one.items()}
+        for one in found
+        if isinstance(one, dict) and _within_bounds(one)
+    ]
 
 
 def _documents(content: bytes) -> list[Any]:
@@ -204,8 +227,10 @@ def _documents(content: bytes) -> list[Any]:
     return list(yaml.load_all(content, Loader=SigmaYAMLLoader))
 
 
-def _parse_document(document: dict[Any, Any], path: str, collected: _Collected) -> None:
+def _parse_document(document: dict[Any, Any], path: str, collected: _Collected, *, shared_id: bool = False) -> None:
+    """Parse one document; `shared_id` says that its id comes from a part that several documents share."""
     title = document["title"] if isinstance(document.get("title"), str) else None
+    name = document["name"] if isinstance(document.get("name"), str) else None
     if not any(key in document for key in RULE_KEYS):
         collected.errors.append(RuleError(path, None, title, "not a Sigma rule: it has no detection or correlation"))
         return
@@ -217,19 +242,22 @@ def _parse_document(document: dict[Any, Any], path: str, collected: _Collected) 
     try:
         parsed = _parse(document)
     except Exception as error:  # pySigma meets hostile rules with whatever exception comes first
-        collected.errors.append(RuleError(path, rule_id, title, _one_line(error)))
+        collected.errors.append(RuleError(path, rule_id, title, _one_line(error), name))
         return
     faults = [_one_line(error) for error in parsed.errors]
     if not _usable(parsed):
-        collected.errors.append(RuleError(path, rule_id, title, "; ".join(faults) or "not a Sigma rule"))
+        collected.errors.append(RuleError(path, rule_id, title, "; ".join(faults) or "not a Sigma rule", name))
         return
     status = str(document.get("status")).lower()
     if status in STATUSES_NOTED:
         faults.append(f"its status is {status}")
-    collected.add(LoadedRule(rule_id, digest, path, title or rule_id, parsed, tuple(faults)))
+    collected.add(LoadedRule(rule_id, digest, path, title or rule_id, parsed, tuple(faults)), shared_id=shared_id)
 
 
 def _parse(document: dict[Any, Any]) -> SigmaRule | SigmaCorrelationRule | SigmaFilter:
+    for key in MAPPINGS:
+        if key in document and not isinstance(document[key], dict):
+            raise ValueError(f"its '{key}' is no mapping")
     if "correlation" in document:
         return SigmaCorrelationRule.from_dict(prepare_document(document), collect_errors=False)
     if "filter" in document:
