@@ -59,15 +59,23 @@ def compile_rules(
     for rule in rules:
         if not isinstance(rule.parsed, SigmaRule):
             continue
-        try:
-            _compile_rule(rule, compiled, writers, placeholders or {}, rule.id in silent)
-        except (UncompilableError, SigmaError) as error:
-            compiled.refused.append(Refused(rule.id, rule.title, rule.path, " ".join(str(error).split())[:500]))
-        except (RecursionError, re.error, ValueError, TypeError, AttributeError, KeyError) as error:
-            reason = f"pySigma cannot read its condition: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            compiled.refused.append(Refused(rule.id, rule.title, rule.path, reason))
+        condition = read_condition(rule.parsed, placeholders or {})
+        if isinstance(condition, str):
+            compiled.refused.append(Refused(rule.id, rule.title, rule.path, condition))
+        else:
+            _compile_rule(rule, rule.parsed, condition, compiled, writers, rule.id in silent)
     compiled.tables = {name: writers[name].finish() for name in sorted(writers)}
     return compiled
+
+
+def read_condition(rule: SigmaRule, placeholders: Placeholders) -> Node | str:
+    """The rule's condition, or the reason why it cannot be read."""
+    try:
+        return ConditionReader(rule, placeholders).condition()
+    except (UncompilableError, SigmaError) as error:
+        return " ".join(str(error).split())[:500]
+    except (RecursionError, re.error, ValueError, TypeError, AttributeError, KeyError) as error:
+        return f"pySigma cannot read its condition: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 class _TableWriter:
@@ -125,14 +133,12 @@ class _TableWriter:
 
 def _compile_rule(
     rule: LoadedRule,
+    parsed: SigmaRule,
+    condition: Node,
     compiled: CompiledRules,
     writers: dict[str, _TableWriter],
-    placeholders: Placeholders,
     silent: bool,
 ) -> None:
-    parsed = rule.parsed
-    assert isinstance(parsed, SigmaRule)
-    condition = ConditionReader(parsed, placeholders).condition()
     log_source = parsed.logsource
     parts = (log_source.product, log_source.category, log_source.service)
     written = "/".join(part or "*" for part in parts)

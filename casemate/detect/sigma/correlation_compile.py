@@ -32,15 +32,22 @@ VERSION_DIGITS = 16
 """A rule without dates has the beginning of its hash as its version."""
 
 
-def compile_correlations(rules: Iterable[LoadedRule]) -> tuple[list[Correlation], list[Uncompiled]]:
+def compile_correlations(
+    rules: Iterable[LoadedRule], unusable: Mapping[str, str] | None = None
+) -> tuple[list[Correlation], list[Uncompiled]]:
     """Compile every correlation among `rules`, which also holds the rules they refer to.
 
     References are resolved here by id or name (pySigma's own resolution need not have run).
+
+    Args:
+        unusable: id or name of what cannot be referred to, and the reason: a correlation over a rule
+            that is never evaluated would say "never together with" of what nobody looked for.
 
     Returns:
         the correlations, each after those it refers to, and what could not be compiled and why.
     """
     known = list(rules)
+    reasons = {name.lower(): reason for name, reason in (unusable or {}).items()}
     names: dict[str, list[LoadedRule]] = {}
     for rule in known:
         for name in {rule.id, rule.name}:
@@ -49,7 +56,7 @@ def compile_correlations(rules: Iterable[LoadedRule]) -> tuple[list[Correlation]
     done: dict[str, Correlation | Uncompiled] = {}
     for rule in known:
         if isinstance(rule.parsed, SigmaCorrelationRule):
-            _compile(rule, names, done, ())
+            _compile(rule, names, reasons, done, ())
     return (
         [entry for entry in done.values() if isinstance(entry, Correlation)],
         [entry for entry in done.values() if isinstance(entry, Uncompiled)],
@@ -59,6 +66,7 @@ def compile_correlations(rules: Iterable[LoadedRule]) -> tuple[list[Correlation]
 def _compile(
     loaded: LoadedRule,
     names: Mapping[str, Sequence[LoadedRule]],
+    reasons: Mapping[str, str],
     done: dict[str, Correlation | Uncompiled],
     path: tuple[str, ...],
 ) -> Correlation | Uncompiled:
@@ -69,11 +77,11 @@ def _compile(
     rule = loaded.parsed
     assert isinstance(rule, SigmaCorrelationRule)
     try:
-        written, targets = _references(loaded, rule, names)
+        written, targets = _references(loaded, rule, names, reasons)
         inner: dict[str, Correlation] = {}
         for target in targets:
             if isinstance(target.parsed, SigmaCorrelationRule):
-                compiled = _compile(target, names, done, (*path, loaded.id))
+                compiled = _compile(target, names, reasons, done, (*path, loaded.id))
                 if isinstance(compiled, Uncompiled):
                     raise RefusedError(f"it refers to '{target.title}', which cannot be evaluated: {compiled.reason}")
                 inner[target.id] = compiled
@@ -84,26 +92,53 @@ def _compile(
     return result
 
 
-def _references(
-    loaded: LoadedRule, rule: SigmaCorrelationRule, names: Mapping[str, Sequence[LoadedRule]]
-) -> tuple[list[str], list[LoadedRule]]:
+def references(rule: SigmaRuleBase) -> list[str]:
+    """Ids and names of the rules a correlation refers to, as written."""
+    if not isinstance(rule, SigmaCorrelationRule):
+        return []
     if rule.rules:
-        written = [str(reference.reference) for reference in rule.rules]
-    elif isinstance(rule.condition, SigmaExtendedCorrelationCondition):
-        written = rule.condition.get_referenced_rules()
-    else:
+        return [str(reference.reference) for reference in rule.rules]
+    condition = rule.condition
+    return condition.get_referenced_rules() if isinstance(condition, SigmaExtendedCorrelationCondition) else []
+
+
+def _references(
+    loaded: LoadedRule,
+    rule: SigmaCorrelationRule,
+    names: Mapping[str, Sequence[LoadedRule]],
+    reasons: Mapping[str, str],
+) -> tuple[list[str], list[LoadedRule]]:
+    written = references(rule)
+    if not written:
         raise RefusedError("it refers to no rule")
-    return written, [_resolve(name, loaded, names) for name in written]
+    for alias in rule.aliases:
+        for reference in alias.mapping:
+            if not _called(str(reference.reference), names):
+                raise RefusedError(
+                    f"its alias '{alias.alias}' names the rule '{reference.reference}', which is not installed"
+                )
+    return written, [_resolve(name, loaded, names, reasons) for name in written]
 
 
-def _resolve(name: str, loaded: LoadedRule, names: Mapping[str, Sequence[LoadedRule]]) -> LoadedRule:
-    found = list(names.get(name, ())) or list(names.get(name.lower(), ()))
+def _called(name: str, names: Mapping[str, Sequence[LoadedRule]]) -> list[LoadedRule]:
+    return list(names.get(name, ())) or list(names.get(name.lower(), ()))
+
+
+def _resolve(
+    name: str, loaded: LoadedRule, names: Mapping[str, Sequence[LoadedRule]], reasons: Mapping[str, str]
+) -> LoadedRule:
+    found = _called(name, names)
     if len(found) > 1:  # a name is unique within one file, not among all
         found = [other for other in found if other.path == loaded.path] or found
     if not found:
-        raise RefusedError(f"the rule '{name}' it refers to is not installed")
+        reason = reasons.get(name.lower())
+        raise RefusedError(
+            f"the rule '{name}' it refers to {'is not installed' if reason is None else f'cannot be used: {reason}'}"
+        )
     if len(found) > 1:
         raise RefusedError(f"{len(found)} rules are called '{name}'")
+    if found[0].id.lower() in reasons and not isinstance(found[0].parsed, SigmaCorrelationRule):
+        raise RefusedError(f"the rule '{name}' it refers to cannot be used: {reasons[found[0].id.lower()]}")
     return found[0]
 
 

@@ -84,6 +84,14 @@ def apply_filters(rule_set: RuleSet) -> FilteredRules:
     return FilteredRules(tuple(rules), tuple(suppressed), applied, tuple(refused))
 
 
+def as_rule(loaded: LoadedRule) -> SigmaRule:
+    """A filter's condition as a rule of its log source."""
+    one = loaded.parsed
+    assert isinstance(one, SigmaFilter)
+    detections = SigmaDetections(dict(one.filter.detections), list(one.filter.condition), one.filter.source)
+    return SigmaRule(title=loaded.title, logsource=one.logsource, detection=detections)
+
+
 def fits(loaded: LoadedRule, rule: LoadedRule) -> bool:
     """Whether a filter is for a rule: its log source says nothing else, and it names the rule."""
     one, target = loaded.parsed, rule.parsed
@@ -111,8 +119,19 @@ def _missing(loaded: LoadedRule, rule_set: RuleSet, fitted: set[str]) -> list[Un
         reasons = [] if fitted else ["no rule has its log source"]
     else:
         known = {name.lower(): rule.id for rule in rule_set.rules for name in (rule.id, rule.name) if name}
+        others = {
+            name.lower(): f"'{name}' is a correlation: a filter is for the rules it refers to"
+            for rule in rule_set.correlations
+            for name in (rule.id, rule.name)
+            if name
+        } | {
+            name.lower(): f"the rule '{name}' cannot be used: {error.reason}"
+            for error in rule_set.errors
+            for name in (error.id, error.name)
+            if name
+        }
         reasons = [
-            f"the rule '{name}' is not installed"
+            others.get(name, f"the rule '{name}' is not installed")
             if name not in known
             else f"its log source does not fit the rule '{name}'"
             for name in sorted(names)
