@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from casemate.detect.artifacts.contract import SEVERITIES as ARTIFACT_SEVERITIES
+from casemate.detect.artifacts.contract import VERDICTS as ARTIFACT_VERDICTS
 from casemate.detect.coverage.numbers import VERDICTS as NUMBERING_VERDICTS
 from casemate.detect.coverage.stopped import KINDS as STOPPED_KINDS
 from casemate.detect.tuning.tunings import ABOUT as TUNING_ABOUT
@@ -722,6 +724,30 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
             records=COUNT,
             files=_listed(_object(path=TEXT, bytes=COUNT, sha256=SHA256)),
             notes=_listed(TEXT),
+        ),
+    ),
+    "scan": (
+        "casemate scan --json, one line per file",
+        _object(
+            path=TEXT,
+            verdict=_one_of(*ARTIFACT_VERDICTS),
+            reasons=_listed(
+                _object(
+                    code=TEXT,
+                    text=TEXT,
+                    severity=_one_of(*ARTIFACT_SEVERITIES),
+                    path_inside=TEXT,
+                    offset=_or_null(COUNT),
+                    technique=NULL_TEXT,
+                    loader_effect=TEXT,
+                )
+            ),
+            format=TEXT,
+            sha256=_or_null(SHA256),
+            bytes=COUNT,
+            bytes_skipped=COUNT,
+            reasons_left_off=COUNT,
+            confined=_or_null(TRUTH),
         ),
     ),
     "report": (

@@ -13,12 +13,14 @@ from rich.console import Console
 from rich.padding import Padding
 
 from casemate.case import Case
+from casemate.cli.coverage import HostOption, SourceOption, print_coverage
 from casemate.cli.options import CaseOption, JsonOption
 from casemate.cli.output import console, visible, write_json, write_json_lines, write_table
 from casemate.engine.duckdb import DuckDBEngine
 from casemate.errors import BadInput
 from casemate.evidence.verify import verify as verify_case
 from casemate.explore.annotations import annotation_rows, annotation_text, history_rows, history_text
+from casemate.explore.coverage import case_coverage
 from casemate.explore.findings import FindingFilter, attempt_lines, finding_lines
 from casemate.explore.overview import case_summary, measure_rows, measures_listing, rules_report
 from casemate.explore.summary import summary as as_contract
@@ -47,7 +49,9 @@ def summary(
     """The first screen: what happened, how far, what could not be seen, what to look at first."""
     verified = verify_case(case).holds if verify else None
     with Case.open(case) as opened:
-        given = case_summary(opened, shown=str(case), verified=verified)
+        # a person waits for the first screen; a program gets everything
+        facts = case_coverage(opened, now=dt.datetime.now(dt.UTC)) if as_json else None
+        given = case_summary(opened, shown=str(case), verified=verified, coverage=facts)
     if as_json:
         write_json(as_contract(given))
     else:
@@ -149,18 +153,11 @@ def _said_of(row: dict[str, Any]) -> str:
 
 
 @app.command("coverage", epilog="Example: casemate show coverage --case CASE")
-def coverage(case: CaseOption, as_json: JsonOption = False) -> None:
-    """What could be seen: per source and host, from when to when, records, the longest silence."""
-    with Case.open(case) as opened:
-        contract = as_contract(case_summary(opened, shown=str(case)))["coverage"]
-    if as_json:
-        write_json(contract)
-        return
-    sources = contract["sources"]
-    if sources:
-        write_table(list(sources[0]), [list(source.values()) for source in sources])
-    else:
-        typer.echo("no source holds a record with a time", err=True)
+def coverage(
+    case: CaseOption, host: HostOption = None, source: SourceOption = None, as_json: JsonOption = False
+) -> None:
+    """What could be seen and what could not; the same as 'casemate coverage'."""
+    print_coverage(case, host, source, as_json)
 
 
 @app.command("rules", epilog="Example: casemate show rules --case CASE --json")

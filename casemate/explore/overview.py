@@ -11,6 +11,7 @@ from casemate.engine.duckdb import DuckDBEngine
 from casemate.engine.measures import rows_behind, values
 from casemate.errors import BadInput
 from casemate.evidence.measures import MEASURES as EVIDENCE_MEASURES
+from casemate.explore.coverage import CoverageFacts, coverage_object, worth
 from casemate.explore.runs import last_run
 from casemate.explore.summary import RunFacts, SummaryInput, gather
 from casemate.explore.tables import DERIVED, native_filled, stored_tables
@@ -20,18 +21,29 @@ from casemate.incident.measures import MEASURES as INCIDENT_MEASURES
 ALL_MEASURES = (*EVIDENCE_MEASURES, *DETECT_MEASURES, *INCIDENT_MEASURES)
 
 
-def case_summary(case: Case, *, shown: str | None = None, verified: bool | None = None) -> SummaryInput:
+def case_summary(
+    case: Case, *, shown: str | None = None, verified: bool | None = None, coverage: CoverageFacts | None = None
+) -> SummaryInput:
     """Everything the summary shows, asked of the case as it is now.
 
     Args:
         shown: the case's path as the user wrote it, for the commands shown; its own when None.
         verified: whether custody was verified just now; None when it was not asked.
+        coverage: all facts of coverage, where they are wanted (:func:`casemate.explore.coverage.case_coverage`).
     """
     stored = stored_tables(case)
     engine = DuckDBEngine()
     engine.use(stored)
+    facts = run_facts(case, engine, shown=shown, verified=verified)
+    tables = {name: engine.read(name) for name in DERIVED}
+    native = {name: engine.read(name) for name in native_filled(stored)}
+    return gather(tables, native, engine.collect, facts, engine.hold, coverage)
+
+
+def run_facts(case: Case, engine: DuckDBEngine, *, shown: str | None = None, verified: bool | None = None) -> RunFacts:
+    """What the last run said of itself."""
     run = last_run(case) or {}
-    facts = RunFacts(
+    return RunFacts(
         run=run.get("run", "none"),
         case=shown or str(case.path),
         verified=verified,
@@ -43,9 +55,24 @@ def case_summary(case: Case, *, shown: str | None = None, verified: bool | None 
         suppressed=suppressed_count(case),
         tuning=tuning_facts(case, run),
     )
-    tables = {name: engine.read(name) for name in DERIVED}
-    native = {name: engine.read(name) for name in native_filled(stored)}
-    return gather(tables, native, engine.collect, facts)
+
+
+def coverage_document(case: Case, facts: CoverageFacts) -> dict[str, Any]:
+    """What ``casemate coverage --json`` prints: the ``coverage`` object of the summary."""
+    engine = DuckDBEngine()
+    engine.use(stored_tables(case))
+    run = run_facts(case, engine)
+    said = worth(facts.kept, len(facts.sources), run.rules, facts.findings, facts.spots)
+    return coverage_object(
+        facts.sources,
+        facts.spots,
+        said,
+        facts,
+        own_networks=run.own_networks,
+        rules=run.rules,
+        unusable_rules=run.unusable_rules,
+        notes=run.notes,
+    )
 
 
 def _reader_notes(engine: DuckDBEngine) -> tuple[str, ...]:

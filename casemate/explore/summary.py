@@ -10,17 +10,20 @@ from __future__ import annotations
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
 # pyright: reportReturnType=false, reportCallIssue=false, reportIndexIssue=false, reportOptionalOperand=false
 # (what an Ibis column can do depends on its table, which is known at run time only)
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import ibis
 
-from casemate.detect.coverage import SourceCoverage, largest_blind_spot, observed, sources, without_streams
+from casemate.detect.coverage import SourceCoverage, minutes, observed, sources, without_streams
+from casemate.detect.coverage.stopped import stopped
 from casemate.detect.measures import MEASURES as FINDING_MEASURES
 from casemate.engine.measures import Collect, Measure, Tables, Value, values
 from casemate.evidence.measures import MEASURES as EVIDENCE_MEASURES
+from casemate.explore.coverage import BlindSpot, CoverageFacts, blind_spots, coverage_object, worth
+from casemate.explore.coverage_rules import sources_of_rules
 from casemate.explore.signal import ranked
 from casemate.incident.attempts import DEFAULT_GAP_SECONDS, REPORTED_GAP_MINUTES, definition
 from casemate.incident.measures import MEASURES as ATTEMPT_MEASURES
@@ -34,8 +37,8 @@ TOP = 20
 """Sources and targets kept in the summary; the terminal shows fewer."""
 BUCKETS = 60
 """Columns of the timeline."""
-COVERAGE_ROWS = 200
-"""Log sources listed in the JSON; their number is always given."""
+Hold = Callable[[ibis.Table], ibis.Table]
+"""Executes an expression once and gives a table of its rows."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,11 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class SummaryInput:
-    """Everything a summary shows, as plain values.  `measured` holds each measure by name."""
+    """Everything a summary shows, as plain values.
+
+    `measured` holds each measure by name; `spots` are the blind spots that are known without
+    `facts_of_coverage`, which takes longer to gather and is None unless asked for.
+    """
 
     facts: RunFacts
     measured: Mapping[str, Value]
@@ -123,6 +130,8 @@ class SummaryInput:
     top_targets: tuple[Ranked, ...] = ()
     first_look: FirstLook | None = None
     coverage: tuple[SourceCoverage, ...] = ()
+    spots: tuple[BlindSpot, ...] = ()
+    facts_of_coverage: CoverageFacts | None = None
     timeline: Timeline | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -137,7 +146,14 @@ class SummaryInput:
         return found if isinstance(found, dict) else {}
 
 
-def gather(tables: Tables, native: Mapping[str, ibis.Table], collect: Collect, facts: RunFacts) -> SummaryInput:
+def gather(
+    tables: Tables,
+    native: Mapping[str, ibis.Table],
+    collect: Collect,
+    facts: RunFacts,
+    hold: Hold = lambda table: table,
+    found_coverage: CoverageFacts | None = None,
+) -> SummaryInput:
     """Ask the case's tables for everything the summary shows.
 
     Args:
@@ -145,10 +161,17 @@ def gather(tables: Tables, native: Mapping[str, ibis.Table], collect: Collect, f
         native: native tables that hold rows.
         collect: executes an Ibis expression, times as UTC.
         facts: what only the caller knows.
+        hold: executes an expression once and gives a table of its rows.
+        found_coverage: all facts of coverage, where the caller gathered them.
     """
     measured = values(MEASURES, tables, collect)
     seen = observed(native)
-    found = sources(without_streams(seen), collect) if seen is not None else ()
+    if found_coverage is not None:
+        found, spots = found_coverage.sources, found_coverage.spots
+    else:
+        found = sources(hold(without_streams(minutes(seen))), collect) if seen is not None else ()
+        rules = sources_of_rules(tables["rules"], collect) if "rules" in tables else ()
+        spots = blind_spots(found, stopped(native, collect, hold), rules)
     has_findings = "findings" in tables and bool(measured.get("findings.total"))
     return SummaryInput(
         facts=facts,
@@ -158,13 +181,14 @@ def gather(tables: Tables, native: Mapping[str, ibis.Table], collect: Collect, f
         top_targets=_ranked(tables["findings"], "target", collect) if has_findings else (),
         first_look=_first_look(tables, collect) if has_findings else None,
         coverage=found,
+        spots=spots,
+        facts_of_coverage=found_coverage,
         timeline=_timeline(tables.get("findings"), seen, found, collect),
     )
 
 
 def summary(given: SummaryInput) -> dict[str, Any]:
     """The contract of ``casemate show summary --json``.  Times are UTC, ISO 8601."""
-    blind = largest_blind_spot(given.coverage)
     return {
         "run": given.facts.run,
         "evidence": {name: given.number(f"evidence.{name}") for name in ("files", "records", "kept", "rejected")},
@@ -187,25 +211,25 @@ def summary(given: SummaryInput) -> dict[str, Any]:
         "campaigns": None,
         "origins": None,
         "assets": None,
-        "coverage": {
-            "sources": [_source_json(source) for source in given.coverage[:COVERAGE_ROWS]],
-            "source_count": len(given.coverage),
-            "largest_blind_spot": _source_json(blind) if blind else None,
-            "own_networks": given.facts.own_networks,
-            "rules": given.facts.rules,
-            "unusable_rules": given.facts.unusable_rules,
-            "notes": list(given.facts.notes),
-        },
+        "coverage": coverage_object(
+            given.coverage,
+            given.spots,
+            worth_of(given),
+            given.facts_of_coverage,
+            own_networks=given.facts.own_networks,
+            rules=given.facts.rules,
+            unusable_rules=given.facts.unusable_rules,
+            notes=given.facts.notes,
+        ),
         "judgement": None,
         "signatures": None,
     }
 
 
-def text_time(time: datetime | None) -> str | None:
-    """UTC, ISO 8601 with ``Z``; microseconds only where there are some."""
-    if time is None:
-        return None
-    return time.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+def worth_of(given: SummaryInput) -> str:
+    """One sentence: what the answer of this run is worth."""
+    number = given.number
+    return worth(number("evidence.kept"), len(given.coverage), given.facts.rules, number("findings.total"), given.spots)
 
 
 def _complete(counted: Mapping[str, int], names: tuple[str, ...]) -> dict[str, int]:
@@ -221,20 +245,6 @@ def _ranked_json(row: Ranked) -> dict[str, Any]:
         "succeeded": row.succeeded,
         "rules": row.rules,
         "findings": row.findings,
-    }
-
-
-def _source_json(source: SourceCoverage) -> dict[str, Any]:
-    return {
-        "table": source.table,
-        "host": source.host,
-        "records": source.records,
-        "undated": source.undated,
-        "first": text_time(source.first),
-        "last": text_time(source.last),
-        "longest_silence_seconds": source.longest_silence_seconds,
-        "silence_from": text_time(source.silence_from),
-        "silence_to": text_time(source.silence_to),
     }
 
 

@@ -16,7 +16,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from casemate.detect.coverage import SourceCoverage, largest_blind_spot
+from casemate.explore.coverage import KINDS_THAT_HIDE
 from casemate.explore.escape import visible
 from casemate.explore.summary import Ranked, RunFacts, SummaryInput, Timeline
 from casemate.incident.attempts import definition
@@ -115,7 +115,7 @@ def _read(given: SummaryInput, notes: int) -> list[Text]:
         f"{number('evidence.kept'):,} kept + {rejected:,} rejected",
         style="yellow" if rejected else "",
     )
-    lines = [line, *_folded_label("blind spot", blind_spot(given.coverage))]
+    lines = [line, *_folded_label("blind spot", blind_spot(given))]
     if given.facts.own_networks:
         lines.extend(_folded_label("own", given.facts.own_networks))
     for note in given.facts.notes[:notes]:
@@ -123,21 +123,15 @@ def _read(given: SummaryInput, notes: int) -> list[Text]:
     return lines
 
 
-def blind_spot(found: Sequence[SourceCoverage]) -> str:
-    """The largest silence in words, or what its absence means."""
-    blind = largest_blind_spot(tuple(found))
-    if blind is None:
-        firsts = [source.first for source in found if source.first]
-        if not firsts:
-            return "no record has a time, so gaps cannot be seen"
-        lasts = [source.last for source in found if source.last]
-        ends = f"nothing before {_minute(min(firsts))} or after {_minute(max(lasts))}"
-        return f"no unusual silence of an hour or more; {ends}"
-    name = f"{blind.table} of {blind.host}" if blind.host else blind.table
-    length = _length(timedelta(seconds=blind.longest_silence_seconds))
-    others = sum(source.silence_is_unusual for source in found) - 1
-    more = f" (+{others:,} more)" if others else ""
-    return f"{name} silent {length} from {_minute(blind.silence_from)}{more}"
+def blind_spot(given: SummaryInput) -> str:
+    """The largest blind spot in words; there always is one."""
+    hiding = [spot for spot in given.spots if spot.kind in KINDS_THAT_HIDE]
+    if hiding:
+        more = f" (+{len(hiding) - 1:,} more: casemate coverage)" if len(hiding) > 1 else ""
+        return f"{hiding[0].says}{more}"
+    ends = next((spot.says for spot in given.spots if spot.kind == "ends"), "no record was read")
+    others = [spot.says for spot in given.spots if spot.kind != "ends"]
+    return "; ".join([*others[:1], f"no unusual silence; {ends}"]) if "no record" not in ends else ends
 
 
 def _findings(given: SummaryInput) -> list[Text]:

@@ -68,7 +68,7 @@ def _header(given: ReportInput) -> Element:
         element("h1", given.name),
         element("p", mask(answer(given.summary)), class_="answer"),
         _cards(given),
-        element("div", element("b", "Largest blind spot: "), mask(blind_spot(given.summary.coverage)), class_="blind"),
+        element("div", element("b", "Largest blind spot: "), mask(blind_spot(given.summary)), class_="blind"),
         [element("p", "Note: " + mask(note), class_="note") for note in given.summary.facts.notes[:5]],
         element("nav", [element("a", words, href=f"#{name}") for name, words in SECTIONS]),
     )

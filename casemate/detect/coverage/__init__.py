@@ -1,6 +1,14 @@
 """Coverage: what could be seen at all, and what could not.
 
-``sources``: records and silences per host and source.  ``rhythm``: which silences break it.
+=================  ===========================================================================
+:mod:`.sources`    records and silences per host and source
+:mod:`.rhythm`     which silences break their source's own rhythm
+:mod:`.numbers`    holes in record numbers, clocks that fall against their order
+:mod:`.stopped`    cleared logs, acts that stopped or changed what is recorded
+:mod:`.rotation`   rotated files that are absent, files that shrank
+:mod:`.clocks`     clocks that were set, clocks of two observers that disagree
+:mod:`.levels`     levels that are switched off
+=================  ===========================================================================
 """
 
 from casemate.detect.coverage.rhythm import Silence
@@ -10,6 +18,7 @@ from casemate.detect.coverage.sources import (
     SourceCoverage,
     coverage,
     largest_blind_spot,
+    minutes,
     observed,
     sources,
     without_streams,
@@ -22,6 +31,7 @@ __all__ = [
     "SourceCoverage",
     "coverage",
     "largest_blind_spot",
+    "minutes",
     "observed",
     "sources",
     "without_streams",

@@ -161,24 +161,27 @@ def _moment(text: str | None) -> datetime | None:
 # clocks that disagree
 
 
-def sightings(events: Mapping[str, ibis.Table], windows: ibis.Table | None) -> ibis.Table:
-    """What may be seen twice: ``observer``, ``kind``, ``key``, ``time``.
+def sightings(events: Mapping[str, ibis.Table], windows: ibis.Table | None) -> ibis.Table | None:
+    """What may be seen twice: ``observer``, ``kind``, ``key``, ``time``; None where nothing can be.
 
     Args:
-        events: the OCSF tables ``network_activity``, ``authentication`` and ``http_activity``.
+        events: the OCSF tables ``network_activity``, ``authentication`` and ``http_activity``, those there are.
         windows: the native table of Windows events.
     """
     parts = []
     for name in ("network_activity", "authentication"):
+        if name not in events:
+            continue
         table = events[name]
         port = table.src_endpoint_port
         rows = table.filter(table.src_endpoint_ip.notnull() & (port >= EPHEMERAL).fill_null(False))
         key = rows.src_endpoint_ip + " " + rows.src_endpoint_port.cast("string")
         parts.append(_seen(rows, _observer(rows), "connection", key))
-    web = events["http_activity"]
-    web = web.filter(web.src_endpoint_ip.notnull() & web.http_request_url_path.notnull())
-    key = web.src_endpoint_ip + " " + web.http_request_http_method.fill_null("") + " " + web.http_request_url_path
-    parts.append(_seen(web, _observer(web), "request", key))
+    if "http_activity" in events:
+        web = events["http_activity"]
+        web = web.filter(web.src_endpoint_ip.notnull() & web.http_request_url_path.notnull())
+        key = web.src_endpoint_ip + " " + web.http_request_http_method.fill_null("") + " " + web.http_request_url_path
+        parts.append(_seen(web, _observer(web), "request", key))
     if windows is not None and {"LogonGuid", "TargetLogonGuid"} <= set(windows.columns):
         guid = ibis.cases(
             (windows.EventID.isin(["4624", "4769"]), windows.LogonGuid),
@@ -188,6 +191,8 @@ def sightings(events: Mapping[str, ibis.Table], windows: ibis.Table | None) -> i
         rows = windows.mutate(guid=guid.lower().re_extract(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", 0))
         rows = rows.filter(rows.guid.notnull() & ~rows.guid.isin(["", NO_GUID]) & rows.Computer.notnull())
         parts.append(_seen(rows, rows.Computer.lower(), "logon", rows.guid))
+    if not parts:
+        return None
     found = stacked(parts)
     return found.filter(found.time.notnull())
 
@@ -249,7 +254,10 @@ def clock_offsets(
     events: Mapping[str, ibis.Table], windows: ibis.Table | None, collect: Collect, hold: Hold
 ) -> tuple[Offset, ...]:
     """Every two observers that saw the same events, those that disagree most first."""
-    found = offsets(pairs(hold(sightings(events, windows))))
+    seen = sightings(events, windows)
+    if seen is None:
+        return ()
+    found = offsets(pairs(hold(seen)))
     made = [
         Offset(
             one=row["one"],

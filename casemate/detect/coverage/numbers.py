@@ -42,6 +42,7 @@ little out of order, and time services correct by less."""
 AUDIT_RESTART = 1_000
 """A serial that falls by more than this began anew; events of several processors are written less out of order."""
 SERIES = (*KEYS, "series")
+MARK = "\x1f"
 HEX = "0123456789abcdef"
 CURSOR_NUMBER, CURSOR_SERIES = r"(?:^|;)i=([0-9a-f]{1,15})(?:;|$)", r"(?:^|;)s=([0-9a-f]{1,40})(?:;|$)"
 
@@ -81,8 +82,8 @@ class Numbering:
     Args:
         evidence: the piece, where pieces had to be read alone.
         numbers: how many different numbers are here; `lowest` and `highest` of them.
-        missing: numbers absent between these; `holes` in so many places, `holes_within` one piece of evidence;
-            `listed` the largest of them.
+        missing: numbers absent between these, in so many `holes`; `missing_within` and `holes_within` within a
+            piece of evidence; `listed` the largest.
         backwards: how often the clock falls within a piece of evidence; `steps` the largest falls.
         doubled: numbers that stand at two times even so: the numbering says nothing.
     """
@@ -96,6 +97,7 @@ class Numbering:
     highest: int
     missing: int
     holes: int
+    missing_within: int
     holes_within: int
     listed: tuple[Hole, ...]
     backwards: int
@@ -114,7 +116,7 @@ class Numbering:
             return "restarted"
         if not self.missing:
             return "complete"
-        if self.numbers < SAMPLE or self.holes > max(FEW_HOLES * self.numbers, 3):
+        if self.numbers < SAMPLE or self.holes_within > max(FEW_HOLES * self.numbers, 3):
             return "selection"
         return "holes" if self.holes_within else "pieces"
 
@@ -204,17 +206,16 @@ def steps(rows: ibis.Table) -> ibis.Table:
     and ``previous_time``, ``within`` (1 where both stand in one piece of evidence), ``missing`` (numbers between
     the two) and ``back`` (microseconds the clock fell, 0 between pieces of evidence)."""  # fmt: skip
     once = rows.group_by([*SERIES, "number"]).agg(
-        time=rows.time.min(), latest=rows.time.max(), low=rows.evidence.min(), high=rows.evidence.max()
+        time=rows.time.min(), latest=rows.time.max(), evidence=rows.evidence.min()
     )
     once = once.mutate(doubled=(once.latest > once.time).fill_null(False).cast("int64")).drop("latest")
     window = ibis.window(group_by=list(SERIES), order_by="number")
     after = once.mutate(
         previous=once.number.lag().over(window),
         previous_time=once.time.lag().over(window),
-        previous_low=once.low.lag().over(window),
-        previous_high=once.high.lag().over(window),
+        previous_evidence=once.evidence.lag().over(window),
     )
-    same = ((after.low == after.previous_low) | (after.high == after.previous_high)).fill_null(False)
+    same = (after.evidence == after.previous_evidence).fill_null(False)
     back = after.previous_time.delta(after.time, unit="microsecond").fill_null(0)
     return after.mutate(
         within=same.cast("int64"),
@@ -231,6 +232,7 @@ def numbering(stepped: ibis.Table) -> ibis.Table:
         highest=stepped.number.max(),
         missing=stepped.missing.sum().cast("int64"),
         holes=(stepped.missing > 0).cast("int64").sum().cast("int64"),
+        missing_within=(stepped.missing * stepped.within).sum().cast("int64"),
         holes_within=((stepped.missing > 0) & (stepped.within == 1)).cast("int64").sum().cast("int64"),
         doubled=stepped.doubled.sum().cast("int64"),
         backwards=(stepped.back > BACK_SECONDS * 1_000_000).cast("int64").sum().cast("int64"),
@@ -256,8 +258,9 @@ def numberings(tables: Mapping[str, ibis.Table], collect: Collect, hold: Hold) -
     kept = [found for key, found in whole.items() if key not in torn]
     if torn:
         kinds = {key[:3] for key in torn}
-        wanted = ibis.memtable([dict(zip(KEYS, kind, strict=True)) for kind in sorted(kinds)])
-        pieces = _collected(alone(rows.semi_join(wanted, list(KEYS))), collect, hold)
+        names = [MARK.join(kind) for kind in sorted(kinds)]
+        meant = rows.filter((rows.table + MARK + rows.named + MARK + rows.flow).isin(names))
+        pieces = _collected(alone(meant), collect, hold)
         kept += [found for key, found in pieces.items() if not _kept_whole(key, whole, torn)]
     return tuple(sorted(kept, key=lambda one: (one.table, one.host or "", one.stream or "", one.evidence or "")))
 
@@ -294,6 +297,7 @@ def _collected(rows: ibis.Table, collect: Collect, hold: Hold) -> dict[tuple, Nu
             highest=row["highest"],
             missing=row["missing"],
             holes=row["holes"],
+            missing_within=row["missing_within"],
             holes_within=row["holes_within"],
             listed=tuple(holes.get(_key(row), ())),
             backwards=row["backwards"],

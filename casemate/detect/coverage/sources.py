@@ -119,37 +119,43 @@ def stacked(parts: Sequence[ibis.Table]) -> ibis.Table:
     return first
 
 
-def without_streams(seen: ibis.Table) -> ibis.Table:
-    """The rows of :func:`observed`, all streams of a table and host as one."""
-    return seen.mutate(flow=ibis.literal(""))
-
-
 def minutes(seen: ibis.Table) -> ibis.Table:
-    """Per source and minute (since 1970) with a record: ``begin`` and ``end``, its first and last time."""
-    dated = seen.filter(seen.time.notnull())
+    """Per source and minute (since 1970): ``records`` and ``begin`` and ``end``, their first and last time; the
+    records without a time have the minute null.  Everything else here is asked of these rows."""  # fmt: skip
     origin = ibis.literal(EPOCH, type="timestamp('UTC', 6)")
-    placed = dated.mutate(minute=(dated.time.delta(origin, unit="microsecond") // MINUTE).cast("int64"))
-    return placed.group_by([*KEYS, "minute"]).agg(begin=placed.time.min(), end=placed.time.max())
-
-
-def coverage(seen: ibis.Table) -> ibis.Table:
-    """One row per source: :data:`KEYS`, ``records, undated, first, last``."""
-    return seen.group_by(list(KEYS)).agg(
-        records=seen.count(),
-        undated=seen.time.isnull().cast("int64").sum().cast("int64"),
-        first=seen.time.min(),
-        last=seen.time.max(),
+    placed = seen.mutate(minute=(seen.time.delta(origin, unit="microsecond") // MINUTE).cast("int64"))
+    return placed.group_by([*KEYS, "minute"]).agg(
+        records=placed.count(), begin=placed.time.min(), end=placed.time.max()
     )
 
 
-def silences(seen: ibis.Table) -> ibis.Table:
-    """The longest silences of each source.
+def without_streams(busy: ibis.Table) -> ibis.Table:
+    """The rows of :func:`minutes`, all streams of a table and host as one."""
+    merged = busy.mutate(flow=ibis.literal(""))
+    return merged.group_by([*KEYS, "minute"]).agg(
+        records=merged.records.sum().cast("int64"), begin=merged.begin.min(), end=merged.end.max()
+    )
+
+
+def coverage(busy: ibis.Table) -> ibis.Table:
+    """One row per source from :func:`minutes`: :data:`KEYS`, ``records, undated, first, last``."""
+    undated = ibis.ifelse(busy.minute.isnull(), busy.records, ibis.literal(0, "int64"))
+    return busy.group_by(list(KEYS)).agg(
+        records=busy.records.sum().cast("int64"),
+        undated=undated.sum().cast("int64"),
+        first=busy.begin.min(),
+        last=busy.end.max(),
+    )
+
+
+def silences(busy: ibis.Table) -> ibis.Table:
+    """The longest silences of each source, from :func:`minutes`.
 
     Columns: :data:`KEYS`, ``seconds``, ``silence_from``, ``silence_to``, ``place`` (0 is the longest; the longest
     is there however short, others from :data:`LISTED_SECONDS` on), and about all of the source's silences of
     at least :data:`LISTED_SECONDS`: ``number``, ``quarter`` and ``three_quarters`` (their quartiles, in seconds).
     """
-    busy = minutes(seen)
+    busy = busy.filter(busy.minute.notnull())
     window = ibis.window(group_by=list(KEYS), order_by="minute")
     after = busy.mutate(silence_from=busy.end.lag().over(window))
     found = after.mutate(microseconds=after.begin.delta(after.silence_from, unit="microsecond"))
@@ -168,30 +174,28 @@ def silences(seen: ibis.Table) -> ibis.Table:
     return long.filter(long.place < SILENCES_JUDGED).join(spread, list(KEYS))
 
 
-def activity(seen: ibis.Table) -> ibis.Table:
-    """When each source usually speaks: :data:`KEYS`, ``hour_of_week`` (0: Monday, midnight UTC), ``hours`` in which
-    it has records, and ``tens``, its stretches of ten minutes (of the clock) with records."""  # fmt: skip
-    busy = minutes(seen)
+def activity(busy: ibis.Table) -> ibis.Table:
+    """When each source speaks, from :func:`minutes`: :data:`KEYS`, ``hour_of_week`` (0: Monday, midnight UTC),
+    ``hours`` in which it has records, and ``tens``, stretches of ten minutes (of the clock) with some."""  # fmt: skip
+    busy = busy.filter(busy.minute.notnull())
     tens = busy.select(*KEYS, ten=busy.minute // 10).distinct()
     hours = tens.mutate(hour=tens.ten // 6).group_by([*KEYS, "hour"]).agg(tens=lambda table: table.count())
     # 1970-01-01 was a Thursday
     hours = hours.mutate(hour_of_week=((hours.hour + 72) % 168).cast("int64"))
-    return hours.group_by([*KEYS, "hour_of_week"]).agg(
-        hours=hours.count(), tens=hours.tens.sum().cast("int64"), last_hour=hours.hour.max().cast("int64")
-    )
+    return hours.group_by([*KEYS, "hour_of_week"]).agg(hours=hours.count(), tens=hours.tens.sum().cast("int64"))
 
 
-def sources(seen: ibis.Table, collect: Collect) -> tuple[SourceCoverage, ...]:
-    """Every source with its silences judged, sorted by table, host and stream; executes three expressions."""
-    counted = collect(coverage(seen)).to_pylist()
+def sources(busy: ibis.Table, collect: Collect) -> tuple[SourceCoverage, ...]:
+    """Every source of :func:`minutes` with its silences judged, sorted by table, host and stream."""
+    counted = collect(coverage(busy)).to_pylist()
     quiet: dict[tuple, list[dict]] = {}
-    for row in collect(silences(seen)).to_pylist():
+    for row in collect(silences(busy)).to_pylist():
         quiet.setdefault(_key(row), []).append(row)
-    busy: dict[tuple, list[dict]] = {}
+    active: dict[tuple, list[dict]] = {}
     if any(row["seconds"] >= SILENCE_SECONDS for rows in quiet.values() for row in rows):
-        for row in collect(activity(seen)).to_pylist():
-            busy.setdefault(_key(row), []).append(row)
-    made = [_source(row, quiet.get(_key(row), []), busy.get(_key(row), [])) for row in counted]
+        for row in collect(activity(busy)).to_pylist():
+            active.setdefault(_key(row), []).append(row)
+    made = [_source(row, quiet.get(_key(row), []), active.get(_key(row), [])) for row in counted]
     return tuple(sorted(made, key=lambda one: (one.table, one.host or "", one.stream or "")))
 
 
