@@ -2,7 +2,7 @@
 
 The child holds an in-memory DuckDB with views over the live parts, external access off and its
 configuration locked, behind limits of memory, time and output and a kernel fence
-(:mod:`casemate.explore.fence`).  No database that came with a case is ever opened.
+(:mod:`casemate.fence`).  No database that came with a case is ever opened.
 """
 
 from __future__ import annotations

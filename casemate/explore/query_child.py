@@ -18,7 +18,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from casemate.explore.fence import limit_resources, read_only
+from casemate.fence import limit_resources, read_only
 
 MIB = 1024 * 1024
 OVERHEAD_BYTES = 3 * 1024 * MIB  # address space (not memory) of the interpreter, libraries and thread stacks

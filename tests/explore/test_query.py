@@ -316,7 +316,7 @@ def test_the_kernels_fence_holds_by_itself(tmp_path: Path) -> None:
     (tmp_path / "closed").write_text("secret")
     script = f"""
 import sys
-from casemate.explore.fence import read_only
+from casemate.fence import read_only
 if not read_only(["/usr", "/lib", {str(tmp_path / "open")!r}]):
     sys.exit(3)
 assert open({str(tmp_path / "open" / "file")!r}).read() == "readable"

@@ -10,6 +10,8 @@ from casemate.detect.artifacts.contract import CORRUPT_MODEL, Reason, Rule
 
 MIB = 1024 * 1024
 REASONS_KEPT = 100
+REASONS_GATHERED = 5000
+TEXT_LENGTH = 500
 
 TOO_DEEP = Rule("limit.depth", "unscannable", None, "a loader may open what lies deeper; it was not read")
 TOO_MUCH = Rule("limit.unpacked", "unscannable", None, "a loader may unpack more than was read here")
@@ -127,9 +129,17 @@ class Inspection:
         """
         path = self.path_inside if member is None else (*self.path_inside, member)
         reason = Reason(
-            rule.code, text, rule.severity, "!".join(path), offset, rule.technique, effect or rule.loader_effect
+            rule.code,
+            text[:TEXT_LENGTH],
+            rule.severity,
+            "!".join(path)[-TEXT_LENGTH:],
+            offset,
+            rule.technique,
+            (effect or rule.loader_effect)[:TEXT_LENGTH],
         )
-        self.findings.reasons.append(reason)
+        # the first of many suffice, but a graver one is never left off
+        if len(self.findings.reasons) < REASONS_GATHERED or rule.severity == "malicious":
+            self.findings.reasons.append(reason)
 
     def own(self, begin: int, end: int) -> None:
         """The bytes from `begin` up to `end` of this content are understood."""

@@ -164,7 +164,7 @@ def _directory(content: Content, archive: Archive) -> list[tuple[Header, int]]:
     block = content.read(end, _END.size) if end >= 0 else b""
     if len(block) < _END.size:
         return []
-    _, _, _, _, count, size, start, comment = _END.unpack(block)
+    _, _, _, _, _, size, start, comment = _END.unpack(block)
     archive.has_directory = True
     archive.spans.append((end, end + _END.size + comment))
     archive.comments.append((end + _END.size, end + _END.size + comment))
@@ -180,7 +180,7 @@ def _directory(content: Content, archive: Archive) -> list[tuple[Header, int]]:
             fields = _END64.unpack(wide)
             archive.spans.append((at, at + 12 + fields[1]))
             archive.spans.append((end - 20, end))
-            directory_end, count, size, start = at, fields[7], fields[8], fields[9]
+            directory_end, size, start = at, fields[8], fields[9]
     begin = directory_end - size
     if content.read(begin, 4) != CENTRAL and content.read(start, 4) == CENTRAL:
         begin = start
