@@ -27,6 +27,7 @@ from casemate.evidence.line_overlaps import LineOverlap, line_overlap
 from casemate.evidence.overlap_candidates import Shift, event_log_pairs, line_pairs
 from casemate.evidence.readers.base import ReaderSpec
 
+MOST_ROUNDS = 16
 MOST_RUNS = 1_000
 """Stretches of one event log that may be taken out; more are left in and said to count twice."""
 
@@ -45,17 +46,16 @@ def count_once(store: Store, readers: Sequence[ReaderSpec]) -> None:
     Raises:
         CannotFinish: the disk is full.
     """
-    evidence = {name: known for name, known in known_evidence(store).evidence.items() if known.records}
-    arrived = _arrivals(store)
-    found = [*_logs_of_lines(store, readers, evidence, arrived), *_event_logs(store, evidence, arrived)]
-    superseded = [item for one in found for item in one.superseded]
-    if superseded:
+    found: list[Doubled] = []
+    for _ in range(MOST_ROUNDS):  # what is left of a log may stand in a third one
+        found = _doubled(store, readers)
+        superseded = [item for one in found for item in one.superseded]
         stage = store.stage()
         removed = take_out(store, stage, superseded)
-        if removed:
-            store.commit(stage, remove=removed, facts={"phase": "ingest", "counted_once": len(superseded)})
-        else:
+        if not removed:
             store.discard(stage)
+            break
+        store.commit(stage, remove=removed, facts={"phase": "ingest", "counted_once": len(superseded)})
     notes: dict[str, set[str]] = {}
     for one in found:
         for name, note in one.notes:
@@ -67,6 +67,12 @@ def count_once(store: Store, readers: Sequence[ReaderSpec]) -> None:
             store.commit(stage, remove=removed, facts={"phase": "ingest", "noted": len(notes)})
         else:
             store.discard(stage)
+
+
+def _doubled(store: Store, readers: Sequence[ReaderSpec]) -> list[Doubled]:
+    evidence = {name: known for name, known in known_evidence(store).evidence.items() if known.records}
+    arrived = _arrivals(store)
+    return [*_logs_of_lines(store, readers, evidence, arrived), *_event_logs(store, evidence, arrived)]
 
 
 def _arrivals(store: Store) -> dict[str, int]:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from casemate.engine.store import Store
-from casemate.evidence.readers.evtx_chunks import CHUNK_BYTES, CHUNK_HEADER_BYTES, FILE_HEADER_BYTES
+from casemate.evidence.readers.evtx_chunks import CHUNK_BYTES, FILE_HEADER_BYTES
 
 ROWS_AT_ONCE = 131_072
 PROBES = 8
@@ -98,13 +98,15 @@ def _first_rows(
 
 
 def event_log_pairs(store: Store, logs: Set[str]) -> list[tuple[str, str]]:
-    """Event logs that have the first record of some chunk in common, by number, time and length."""
+    """Event logs in which the first record of some chunk that is left is the same, by number, time and length."""
     wanted = pa.array(sorted(logs), pa.string())
     first: dict[tuple[int, object, int], list[str]] = defaultdict(list)
     for batch in _batches(store, "windows_event", ["evidence", "record", "offset", "length", "time"]):
-        place = np.mod(batch["offset"].to_numpy() - FILE_HEADER_BYTES, CHUNK_BYTES)
-        batch = batch.filter(pa.array(place == CHUNK_HEADER_BYTES))
         batch = batch.filter(pc.is_in(batch["evidence"].cast(pa.string()), value_set=wanted))
+        chunk = (batch["offset"].to_numpy() - FILE_HEADER_BYTES) // CHUNK_BYTES
+        name = batch["evidence"].indices.to_numpy()
+        begins = np.append(True, (chunk[1:] != chunk[:-1]) | (name[1:] != name[:-1]))
+        batch = batch.filter(pa.array(begins[: batch.num_rows]))
         values = (batch[name].to_pylist() for name in ("record", "time", "length", "evidence"))
         for record, time, length, name in zip(*values, strict=True):
             first[record, time, length].append(name)
