@@ -49,7 +49,7 @@ class Limits:
     """Most decoded texts that are taken out of one text."""
     decode_output_bytes: int = 8 * MIB
     """Most bytes that come out of one text, all layers together."""
-    decode_tries: int = 4_000
+    decode_tries: int = 10_000
     """Candidates (runs of base64, streams, lists of numbers) tried in one text: counted instead of timed, so that
     the same evidence gives the same texts."""
     query_memory_bytes: int = 1024 * MIB

@@ -58,10 +58,10 @@ def base64_runs(text: str, budget: Budget, places: Sequence[int]) -> Iterator[Pi
         begin = end - LEAST_RUN
         if begin < behind:
             continue
-        if not budget.attempt():
-            return
         wrapped = WRAPPED.match(text, begin)
         if wrapped is not None:
+            if not budget.attempt():
+                return
             piece = _decoded(BREAKS.sub("", wrapped[0]), budget)
             if piece is not None:
                 behind = wrapped.end()
@@ -71,6 +71,8 @@ def base64_runs(text: str, budget: Budget, places: Sequence[int]) -> Iterator[Pi
         if match is not None:
             behind = match.end()
             if _likely(match[0], named=named):
+                if not budget.attempt():
+                    return
                 yield from _of_run(match[0], budget)
 
 

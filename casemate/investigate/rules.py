@@ -30,7 +30,7 @@ from casemate.detect.sigma.profiles import DEFAULT
 from casemate.detect.sigma.rule_files import hash_rule_files
 from casemate.detect.sigma.variants import FOUND, FindingsWithDecoded, MatchesWithDecoded, split_found
 from casemate.detect.tuning.tunings import Tuning
-from casemate.engine.parts import Part
+from casemate.engine.parts import ROW_GROUP_ROWS, Part
 from casemate.engine.protocol import Engine, StoredTables
 from casemate.engine.store import Stage
 from casemate.errors import CannotFinish
@@ -40,6 +40,8 @@ from casemate.investigate.correlations import detect_correlations
 from casemate.investigate.phases import code_of, digest, phase_state
 from casemate.investigate.rule_states import rule_states
 from casemate.investigate.rule_texts import keep_rule_texts
+from casemate.investigate.script_blocks import PHASE as SCRIPT_BLOCK_PHASE
+from casemate.investigate.script_blocks import match_script_blocks
 from casemate.investigate.tuning_records import thinning
 from casemate.limits import Limits
 from casemate.schema.decoded import DECODED_TEXT
@@ -119,6 +121,7 @@ def detect_by_rules(
         stage.write("matched", MATCHED, [_matched_rows(new, rule_set)])
         stage.write("rules", RULES, pa.Table.from_pylist(states, RULES).to_batches())
         case.commit(stage, remove=replaced, facts={"phase": PHASE, "inputs": inputs})
+    match_script_blocks(case, engine, installed, inputs, write_findings)
     correlations = _correlate(case, engine, installed, inputs, tunings, cache)
     keep_rule_texts(case, installed)
     return _told(case, engine, installed, rule_set, correlations)
@@ -259,8 +262,10 @@ class _Findings:
 def write_findings(stage: Stage, batches: Sequence[pa.RecordBatch]) -> None:
     """Write rows of ``FINDINGS_WITH_RECORDS`` as ``findings`` and ``finding_records``, in order of id."""
     table = pa.Table.from_batches(list(batches)).sort_by("id")
-    stage.write("findings", FINDINGS, table.select(FINDINGS.names).to_batches())
-    stage.write("finding_records", FINDING_RECORDS, [_records_of(batch) for batch in table.to_batches()])
+    # in row groups that each hold a part of the ids, so that one finding is found without reading all of them
+    batches = table.to_batches(max_chunksize=ROW_GROUP_ROWS)
+    stage.write("findings", FINDINGS, [batch.select(FINDINGS.names) for batch in batches])
+    stage.write("finding_records", FINDING_RECORDS, [_records_of(batch) for batch in batches])
 
 
 def _records_of(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -292,7 +297,7 @@ def _correlate(
     if before.inputs == inputs or (not installed.correlation_files and not before.parts):
         return _rows(before.parts, "findings")
     engine.use(stored_tables(case))
-    found = detect_correlations(engine, installed, stored_tables(case), thin)
+    found = detect_correlations(engine, installed, stored_tables(case), thin, case.settings.limits)
     stage = case.stage()
     if thin is not None:
         stage.write("suppressed", SUPPRESSED, thin.suppressed())
@@ -304,13 +309,14 @@ def _correlate(
 
 def _told(case: Case, engine: Engine, installed: InstalledRules, rule_set: str, correlations: int) -> RulesRun:
     parts = phase_state(case, PHASE).parts
+    blocks = phase_state(case, SCRIPT_BLOCK_PHASE).parts
     silenced = phase_state(case, CORRELATION_PHASE).parts
     engine.use(stored_tables(case))
     rules = engine.read("rules")
     ran = engine.collect(rules.filter(rules.state == "ran").count().name("n").as_table())["n"][0].as_py()
     return RulesRun(
         rule_set,
-        _rows(parts, "findings"),
+        _rows((*parts, *blocks), "findings"),
         correlations,
         ran,
         _rows(parts, "rules") - ran,

@@ -35,7 +35,7 @@ FINDINGS = pa.schema(
         pa.field("id", pa.string(), nullable=False),
         pa.field("time", UTC_MICROSECONDS),
         pa.field("time_end", UTC_MICROSECONDS),
-        pa.field("detector", pa.string(), nullable=False),  # "sigma", "sigma_correlation", "behaviour.<analytic>"
+        pa.field("detector", pa.string(), nullable=False),  # "sigma", "sigma_decoded", "behaviour.<analytic>", ...
         pa.field("rule_id", pa.string(), nullable=False),
         pa.field("rule_version", pa.string(), nullable=False),
         pa.field("title", pa.string(), nullable=False),
