@@ -8,12 +8,14 @@ from typing import Any
 from casemate.detect.sigma.cache import InstalledRules, open_matcher
 from casemate.detect.sigma.compiled import SUPPRESSED_SUFFIX, CompiledRule, Refused
 from casemate.detect.sigma.correlation_needs import unfed
-from casemate.detect.sigma.logsources import sources_for
+from casemate.detect.sigma.logsources import EventSource, sources_for
 from casemate.engine.protocol import Engine, StoredTables
 from casemate.explore.tables import native_filled
 from casemate.investigate.correlations import correlations_of
 from casemate.investigate.event_sources import occurring
 
+VARIANT = " (channel not recorded)"
+"""Ends the name of an event source that is another one as seen in exports that lack a column."""
 SOURCES_SHOWN = 4
 """Most kinds of events that a reason names."""
 
@@ -58,9 +60,16 @@ def _compiled_row(rule: CompiledRule, ran: bool) -> dict[str, Any]:
 def _lacking(log_source: str) -> str:
     """Which records a rule would need."""
     product, category, service = (None if part == "*" else part for part in log_source.split("/", 2))
-    names = [source.name for source in sources_for(product, category, service)]
+    sources = [source for source in sources_for(product, category, service) if not source.name.endswith(VARIANT)]
+    names = [_events(source, service) for source in sources]
     more = " or others" if len(names) > SOURCES_SHOWN else ""
     return f"no record of {log_source} in this case (needs {' or '.join(names[:SOURCES_SHOWN])}{more})"
+
+
+def _events(source: EventSource, service: str | None) -> str:
+    """The name of an event source; with its channel where the name is only that of the service."""
+    channels = [value for where in source.where if where.column == "Channel" for value in sorted(where.values)]
+    return f"channel {', '.join(channels)}" if channels and source.name == service else source.name
 
 
 def _correlation_rows(installed: InstalledRules, ran: Collection[str]) -> Iterator[dict[str, Any]]:

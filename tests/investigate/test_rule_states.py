@@ -83,6 +83,7 @@ def test_a_rule_whose_log_source_is_absent_says_what_it_needs(rules: Path, tmp_p
         "no_records",
         "no record of windows/registry_set/* in this case (needs Sysmon 13 or Security 4657)",
     )
+    assert found["system"] == ("no_records", "no record of windows/*/system in this case (needs channel system)")
     assert found["zeek"] == ("no_records", "no record of zeek/*/conn in this case (needs Zeek conn)")
     assert found["firewall"] == (
         "no_reader",
