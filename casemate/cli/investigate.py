@@ -30,6 +30,7 @@ from casemate.engine.duckdb import DuckDBEngine
 from casemate.engine.protocol import Engine
 from casemate.errors import BadInput
 from casemate.evidence.ingest import Progress
+from casemate.evidence.intake import check_named
 from casemate.evidence.verify import verify as verify_case
 from casemate.explore.findings import FindingFilter, chosen
 from casemate.explore.overview import case_summary
@@ -46,6 +47,7 @@ from casemate.schema.findings import SEVERITIES
 from casemate.settings import Settings, parse_settings
 
 EXAMPLES = "Example: casemate investigate /evidence 'logs/*.evtx' triage.zip --case CASE --own 10.0.0.0/8"
+ENGINES = ("duckdb", "spark")
 PROBLEMS_SHOWN = 10
 TIMES_SHOWN = 15
 
@@ -92,6 +94,7 @@ def investigate(
     """
     if fail_on is not None and fail_on not in SEVERITIES:
         raise BadInput(f"no severity '{fail_on}'", where="--fail-on", hint="one of " + ", ".join(SEVERITIES))
+    _check_asked(evidence, rules or (), engine)
     with open_or_create(case, own) as opened:
         worker = make_engine(engine, workers)
         try:
@@ -123,6 +126,16 @@ def investigate(
             print_times(times)
     if reached or verified is False:
         raise typer.Exit(1)
+
+
+def _check_asked(evidence: Iterable[str], rules: Iterable[Path], engine: str) -> None:
+    """Raises BadInput before a case is made for what cannot be done."""
+    check_named(evidence)
+    for path in rules:
+        if not path.exists():
+            raise BadInput("no such file or folder", where=str(path))
+    if engine not in ENGINES:
+        raise BadInput(f"no engine '{engine}'", where="--engine", hint=" or ".join(ENGINES))
 
 
 def open_or_create(path: Path, own: Iterable[str] | None, settings: Settings | None = None) -> Case:
@@ -160,7 +173,7 @@ def make_engine(name: str, workers: int) -> Engine:
         from casemate.engine.spark import SparkEngine
 
         return SparkEngine()
-    raise BadInput(f"no engine '{name}'", where="--engine", hint="duckdb or spark")
+    raise BadInput(f"no engine '{name}'", where="--engine", hint=" or ".join(ENGINES))
 
 
 def investigate_case(

@@ -82,6 +82,16 @@ def walk(named: Iterable[str | Path | Found], *, leave_out: Path | None = None) 
                     yield item
 
 
+def check_named(named: Iterable[str | Path]) -> None:
+    """Look whether each name stands for something, before anything is made for it.
+
+    Raises:
+        BadInput: a name stands for nothing at all.
+    """
+    for name in named:
+        _expand(str(name))
+
+
 def _expand(name: str) -> list[Path | Problem]:
     if os.path.lexists(name):  # a file may really be called "a[1].log"
         return [_absolute(name)]

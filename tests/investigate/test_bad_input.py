@@ -414,6 +414,7 @@ def test_what_cannot_be_is_said_in_one_line(words: tuple[str, ...], said: str, f
     assert done.code == 2, done
     assert said in done.said
     assert done.said.startswith("casemate: ")
+    assert not (tmp_path / "case").exists()
 
 
 def test_a_wrong_setting_stops_the_run_in_one_line(folder: Path, investigated) -> None:
