@@ -10,6 +10,9 @@ import pytest
 
 from casemate.case import Case
 from casemate.engine.protocol import Engine
+from casemate.settings import Settings
+
+SETTINGS = Settings(name="recorded")
 
 START_MINUTE = "2026-03-01T04:{:02d}:{:02d}Z"
 
@@ -132,7 +135,8 @@ def ping(second: int) -> str:
 
 def herd_line(number: int, said: str = "Failed", source: str | None = None) -> str:
     address = source or f"198.{number + 20}.7.9"
-    return f"2026-03-01T04:{number:02d}:00+00:00 gw1 sshd[{number}]: {said} password for carol from {address} port 4 ssh2\n"
+    time = f"2026-03-01T04:{number:02d}:00+00:00"
+    return f"{time} gw1 sshd[{number}]: {said} password for carol from {address} port 4 ssh2\n"
 
 
 @pytest.fixture
@@ -152,7 +156,7 @@ def recorded(tmp_path: Path) -> Path:
 
 
 def test_each_recorded_behaviour_is_found(investigator, recorded: Path) -> None:
-    case, _ = investigator(recorded)
+    case, _ = investigator(recorded, settings=SETTINGS)
     assert {
         "distributed_guessing_known",
         "horizontal_scan",
@@ -167,7 +171,7 @@ def test_a_cluster_says_the_same(investigator, recorded: Path, spark: Engine) ->
         with Case.open(path) as case:
             return {table: case.row_hash(table) for table in case.tables() if table != "registrations"}
 
-    here, report = investigator(recorded, name="here")
-    there, other = investigator(recorded, name="there", engine=spark)
+    here, report = investigator(recorded, name="here", settings=SETTINGS)
+    there, other = investigator(recorded, name="there", engine=spark, settings=SETTINGS)
     assert report.behaviour_findings == other.behaviour_findings > 0
     assert hashes(there) == hashes(here)
