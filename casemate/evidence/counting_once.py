@@ -26,6 +26,7 @@ from casemate.evidence.known import REGISTRATIONS_TABLE, KnownEvidence, known_ev
 from casemate.evidence.line_overlaps import LineOverlap, line_overlap
 from casemate.evidence.overlap_candidates import Shift, event_log_pairs, line_pairs
 from casemate.evidence.readers.base import ReaderSpec
+from casemate.evidence.request_stages import supersede_early_stages
 
 MOST_ROUNDS = 16
 MOST_RUNS = 1_000
@@ -41,7 +42,7 @@ class Doubled:
 
 
 def count_once(store: Store, readers: Sequence[ReaderSpec]) -> None:
-    """Take records out that older evidence of the case holds too.
+    """Take records out that older evidence of the case holds too; mark early stages of one request.
 
     Raises:
         CannotFinish: the disk is full.
@@ -67,6 +68,7 @@ def count_once(store: Store, readers: Sequence[ReaderSpec]) -> None:
             store.commit(stage, remove=removed, facts={"phase": "ingest", "noted": len(notes)})
         else:
             store.discard(stage)
+    supersede_early_stages(store)
 
 
 def _doubled(store: Store, readers: Sequence[ReaderSpec]) -> list[Doubled]:

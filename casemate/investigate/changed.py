@@ -34,6 +34,28 @@ def kept_rows(case: Case, table: str) -> dict[str, int]:
     return found
 
 
+def resting_on_superseded(case: Case, parts: Sequence[Part]) -> set[str]:
+    """Evidence of findings that rest on a row of which a later stage came in since (its number kept is the same).
+
+    Args:
+        parts: live parts of the phase.
+    """
+    marked: set[tuple[str, int]] = set()
+    for path in case.part_paths("kubernetes_audit"):
+        rows = pq.read_table(path, columns=["evidence", "record"], filters=[("superseded", "=", "true")])
+        marked.update(zip(rows["evidence"].to_pylist(), rows["record"].to_pylist(), strict=True))
+    if not marked:
+        return set()
+    names = pa.array(sorted({evidence for evidence, _ in marked}), pa.string())
+    found: set[str] = set()
+    for path in (inside(case.path, part.path) for part in parts if part.table == "finding_records"):
+        rows = pq.read_table(path, columns=["evidence", "record"])
+        rows = rows.filter(pc.is_in(rows["evidence"], value_set=names))
+        records = zip(rows["evidence"].to_pylist(), rows["record"].to_pylist(), strict=True)
+        found.update(evidence for evidence, record in records if (evidence, record) in marked)
+    return found
+
+
 def holding(paths: Sequence[Path], evidence: pa.Array) -> list[Path]:
     """Those of the parts that hold rows of some of `evidence`."""
     return [path for path in paths if holds(path, "evidence", evidence)]

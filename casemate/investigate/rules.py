@@ -35,7 +35,7 @@ from casemate.engine.protocol import Engine, StoredTables
 from casemate.engine.store import Stage
 from casemate.errors import CannotFinish
 from casemate.explore.tables import native_filled, stored_tables
-from casemate.investigate.changed import holding, kept_rows, take_back
+from casemate.investigate.changed import holding, kept_rows, resting_on_superseded, take_back
 from casemate.investigate.correlations import detect_correlations
 from casemate.investigate.phases import code_of, digest, phase_state
 from casemate.investigate.rule_states import rule_states
@@ -110,8 +110,9 @@ def detect_by_rules(
     same = before.inputs == inputs
     kept = kept_rows(case, "evidence")
     done = kept_rows(case, "matched") if same else {}
-    new = {evidence: rows for evidence, rows in kept.items() if done.get(evidence) != rows}
-    changed = [evidence for evidence, rows in done.items() if kept.get(evidence) != rows]
+    stale = resting_on_superseded(case, before.parts) if same else set[str]()
+    new = {evidence: rows for evidence, rows in kept.items() if done.get(evidence) != rows or evidence in stale}
+    changed = [evidence for evidence, rows in done.items() if kept.get(evidence) != rows or evidence in stale]
     if new or changed or not same:
         stage = case.stage()
         replaced = [part for part in before.parts if part.table == "rules" or not same]
