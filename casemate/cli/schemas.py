@@ -92,6 +92,8 @@ WHY = _object(
     vector=_one_of(*VECTORS),
     outcome=OUTCOME,
     confidence=_one_of(*CONFIDENCES),
+    suppressed_by=NULL_TEXT,
+    suppressed_because=NULL_TEXT,
     annotation=_or_null(ANNOTATION),
     rule={
         **_object(
@@ -110,7 +112,7 @@ WHY = _object(
             column=NULL_TEXT,
             patterns=_listed(TEXT),
             value=NULL_TEXT,
-            decoded={"description": "decoded text and the steps that led to it; null if nothing was decoded"},
+            decoded=_or_null(_object(steps=_listed(TEXT), text=TEXT, limit_hit=NULL_TEXT)),
         )
     ),
     nearly=_listed(_object(name=TEXT, filter=NULL_TEXT, held=_listed(PART), missing=PART)),

@@ -40,9 +40,12 @@ TEXT_BYTES = 16_384
 """Most of a record's text; as with every cut, its length is told."""
 ALSO_SHOWN = 200
 EVENTS_SHOWN = 200
+SUPPRESSED = "suppressed_findings"
 BINARY = b"**\x00\x00"
 """How a record of a Windows event log begins."""
 VALUE_DEPTH = 40
+SINGLE = ("sigma", "sigma_decoded")
+"""Detectors of findings on one record."""
 _LAST = datetime.max.replace(tzinfo=UTC)
 
 
@@ -55,7 +58,8 @@ class Value:
         field, column: as the rule calls it, and the column of the record where that has another name.
         patterns: what fitted.
         value: the very value, whole.
-        decoded: what the matcher decoded of it, with the steps, as the reason has it; None if nothing.
+        decoded: the text that was decoded from it and fitted in its place, with the steps; None if the value
+            itself fitted.
     """
 
     selection: str | None
@@ -63,7 +67,16 @@ class Value:
     column: str | None
     patterns: tuple[str, ...]
     value: str | None
-    decoded: Any = None
+    decoded: Decoded | None = None
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Decoded text: the steps in order (``base64``, ``utf-16le``), and what a limit left undone."""
+
+    steps: tuple[str, ...]
+    text: str
+    limit_hit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -144,7 +157,7 @@ def why(case: Case, text: str) -> Why:
     """
     finding = _finding(case, text)
     because = _json(finding["why"])
-    members = _members(case, finding["id"])
+    members = _members(case, finding["id"], "suppressed_records" if finding["suppressed_by"] else "finding_records")
     addresses = _first(members)
     notes: list[str] = []
     shown: list[ShownRecord] = []
@@ -162,6 +175,7 @@ def why(case: Case, text: str) -> Why:
             shown.append(_record(case, place, near, rows))
         except CasemateError as error:
             notes.append(f"record {address} cannot be shown: {error}")
+    variant = _variant(case, because, addresses)
     also = _also(case, finding["id"], addresses)
     detector = finding["detector"]
     behaviour, correlation = detector.startswith("behaviour."), detector == "sigma_correlation"
@@ -172,12 +186,14 @@ def why(case: Case, text: str) -> Why:
         because=because,
         annotation=annotations_of(case, "finding").get(finding["id"]),
         rule=rule,
-        values=tuple(_values(because, row)),
+        values=tuple(_values(because, row, variant)),
         records=tuple(shown),
         addresses=tuple(addresses),
         record_count=sum(last - first + 1 for runs in members.values() for first, last in runs),
         also=tuple(also[0]),
-        nearly=_nearly(case, finding, rule, texts, table, row, notes) if detector == "sigma" else (),
+        nearly=_nearly(case, finding, rule, texts, table, _decoded_row(row, variant), notes)
+        if detector in SINGLE
+        else (),
         events=tuple(_events(ordered, times, also[1])) if correlation else (),
         series=_series(case, finding, because, members) if behaviour else None,
         otherwise=otherwise(detector, because),
@@ -216,28 +232,35 @@ def as_json(answer: Why) -> dict[str, Any]:
 # the finding and its records
 
 
-def _finding(case: Case, text: str) -> dict[str, Any]:
+def _finding(case: Case, text: str, table: str = "findings") -> dict[str, Any]:
     wanted = text.strip().lower()
     if not wanted or not wanted.isalnum() or not wanted.isascii():
         raise BadInput(f"'{text[:80]}' is no id of a finding")
     found: list[dict[str, Any]] = []
-    for batch in rows_where(case.part_paths("findings"), "id", beginning(wanted), FINDINGS.names):
+    names = [*FINDINGS.names, *(["tuning", "reason"] if table == SUPPRESSED else [])]
+    for batch in rows_where(case.part_paths(table), "id", beginning(wanted), names):
         found += batch.slice(0, SHOWN_CANDIDATES + 1).to_pylist()
         if len(found) > SHOWN_CANDIDATES:
             break
+    if not found and table != SUPPRESSED:
+        return _finding(case, text, SUPPRESSED)
     if not found:
         raise BadInput(f"no finding begins with '{wanted[:40]}'")
     if len(found) > 1:
         listed = ", ".join(sorted(row["id"] for row in found)[:SHOWN_CANDIDATES])
         more = " and more" if len(found) > SHOWN_CANDIDATES else ""
         raise BadInput(f"'{wanted}' is the beginning of several findings: {listed}{more}", hint="give more digits")
-    return found[0]
+    return {
+        **found[0],
+        "suppressed_by": found[0].pop("tuning", None),
+        "suppressed_because": found[0].pop("reason", None),
+    }
 
 
-def _members(case: Case, finding: str) -> Ranges:
+def _members(case: Case, finding: str, table: str) -> Ranges:
     columns = ["finding", "evidence", "record"]
     held: dict[str, list[int]] = {}
-    for batch in rows_where(case.part_paths("finding_records"), "finding", among([finding]), columns):
+    for batch in rows_where(case.part_paths(table), "finding", among([finding]), columns):
         for evidence, record in zip(
             batch.column("evidence").to_pylist(), batch.column("record").to_pylist(), strict=True
         ):
@@ -381,7 +404,7 @@ def _rule(
         for batch in rows_where(case.part_paths("rules"), "rule_id", among([rule_id]), ["rule_id", "path"])
         for row in batch.to_pylist()
     }
-    named = [(path, text) for path, (kind, text) in texts.items() if path.strip() in wanted and kind == "rule"]
+    named = [(path, text) for path, (_, text) in texts.items() if path.strip() in wanted]
     best = next(((path, text) for path, text in named if text and rule_id in text.lower()), named[0] if named else None)
     if best is None:
         notes.append("the text of the rule was not kept: the case was investigated by an older version of Casemate")
@@ -421,40 +444,74 @@ def _nearly(
         return ()
 
 
-def _values(tree: Any, row: pa.RecordBatch | None) -> Iterator[Value]:
+def _variant(case: Case, tree: Any, addresses: Sequence[str]) -> tuple[str, Decoded] | None:
+    """The column a decoded text was put in the place of, and that text, whole where the case keeps it."""
+    said = tree.get("variant") if isinstance(tree, Mapping) else None
+    if not isinstance(said, Mapping) or not isinstance(said.get("text"), str):
+        return None
+    field, text = str(said.get("field")), said["text"]
+    steps = tuple(map(str, said.get("steps") or ()))
+    if text.endswith((" in all)", " characters in all)")):
+        start = text.rsplit("... (", 1)[0]
+        columns = ["evidence", "record", "field", "text"]
+        ranges = _ranges(addresses)
+        for batch in rows_at(case.part_paths("decoded_text"), ranges, columns) if ranges else ():
+            kept = (row["text"] for row in batch.to_pylist() if row["field"] == field and row["text"])
+            text = next((one for one in kept if one.startswith(start)), text)
+    limit = said.get("limit_hit")
+    return field, Decoded(steps, text, None if limit is None else str(limit))
+
+
+def _decoded_row(row: pa.RecordBatch | None, variant: tuple[str, Decoded] | None) -> pa.RecordBatch | None:
+    """The record with the decoded text in its place, as the matcher saw it."""
+    if row is None or variant is None or variant[0] not in row.schema.names:
+        return row
+    place = row.schema.get_field_index(variant[0])
+    return row.set_column(place, pa.field(variant[0], pa.string()), pa.array([variant[1].text], pa.string()))
+
+
+def _values(tree: Any, row: pa.RecordBatch | None, variant: tuple[str, Decoded] | None) -> Iterator[Value]:
     whole = {name.lower(): value for name, value in fields_of(row).items()} if row is not None else {}
-    yield from _walk(tree, None, None, whole, 0)
+    for selection, leaf in _walk(tree, None, 0):
+        yield _value(leaf, selection, whole, variant)
 
 
-def _walk(tree: Any, selection: str | None, decoded: Any, whole: Mapping[str, str], depth: int) -> Iterator[Value]:
+def _walk(tree: Any, selection: str | None, depth: int) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
+    """The tests that held, with the part of the rule they belong to."""
     if depth > VALUE_DEPTH:
         return
     if isinstance(tree, list):
         for item in tree:
-            yield from _walk(item, selection, decoded, whole, depth + 1)
+            yield from _walk(item, selection, depth + 1)
         return
     if not isinstance(tree, Mapping):
         return
     if "field" in tree or "keyword" in tree:
-        yield _value(tree, selection, tree.get("decoded", decoded), whole)
+        yield selection, tree
         return
     name = tree.get("selection")
     below = name if isinstance(name, str) else selection
     for key in ("all", "any", "because"):
         if key in tree:
-            yield from _walk(tree[key], below, tree.get("decoded", decoded), whole, depth + 1)
+            yield from _walk(tree[key], below, depth + 1)
 
 
-def _value(tree: Mapping[str, Any], selection: str | None, decoded: Any, whole: Mapping[str, str]) -> Value:
-    field, column = tree.get("field"), tree.get("column")
-    pattern = tree.get("pattern", tree.get("keyword", tree.get("is")))
+def _value(
+    leaf: Mapping[str, Any], selection: str | None, whole: Mapping[str, str], variant: tuple[str, Decoded] | None
+) -> Value:
+    field, column = leaf.get("field"), leaf.get("column")
+    pattern = leaf.get("pattern", leaf.get("keyword", leaf.get("is")))
     patterns = (pattern,) if isinstance(pattern, str) else tuple(map(str, pattern or ()))
-    value = tree.get("value")
-    value = None if value is None else str(value)
     if not patterns:  # another field's value was asked for
-        patterns = tuple(f"{name} {item}" for name, item in tree.items() if str(item).startswith("field "))
-    known = whole.get(str(column or field or "").lower())
-    if value is not None and known is not None and value.endswith(" characters in all)") and decoded is None:
+        patterns = tuple(f"{name} {item}" for name, item in leaf.items() if str(item).startswith("field "))
+    value = None if leaf.get("value") is None else str(leaf["value"])
+    stands = str(column or field or "").lower()
+    known = whole.get(stands)
+    decoded = None
+    if variant is not None and stands == variant[0].lower():
+        decoded = variant[1]
+        value = known if known is not None else value
+    elif value is not None and known is not None and value.endswith(" characters in all)"):
         value = known  # the tree keeps the beginning of long values only
     return Value(selection, field, column if column != field else None, patterns, value, decoded)
 

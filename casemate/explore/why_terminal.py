@@ -9,9 +9,8 @@ from __future__ import annotations
 import io
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -105,6 +104,7 @@ def _head(page: _Page, answer: Why) -> None:
         when += f" to {end:%H:%M:%S}" if end.date() == begin.date() else f" to {end:%Y-%m-%d %H:%M:%S}"
     said = f"{when}; {finding['outcome']}, confidence {finding['confidence']}"
     page.put(visible(said + "".join(f", {one}" for one in finding["techniques"])))
+    _tuned(page, answer)
     if answer.annotation is not None:
         page.put(Text(visible(annotation_text(asdict(answer.annotation))), "magenta"), name="verdict")
     because = answer.because
@@ -113,6 +113,21 @@ def _head(page: _Page, answer: Why) -> None:
     if isinstance(because, Mapping) and isinstance(because.get("not_recorded"), list):
         fields = ", ".join(map(str, because["not_recorded"]))
         page.put(Text(visible(f"these events do not record {fields}, by which the rule rules out"), "yellow"))
+
+
+def _tuned(page: _Page, answer: Why) -> None:
+    """What tunings did to it."""
+    if answer.finding["suppressed_by"]:
+        said = f"a tuning took it out of the findings: {answer.finding['suppressed_because']}"
+        page.put(Text(visible(f"{said} ({answer.finding['suppressed_by']})"), "yellow"), name="suppressed")
+    tuned = answer.because.get("tuned") if isinstance(answer.because, Mapping) else None
+    if not isinstance(tuned, Mapping):
+        return
+    for change in tuned.get("changes") or []:
+        if isinstance(change, Mapping):
+            by = str(change.get("by")).replace("_", " ")
+            said = f"severity was {tuned.get('severity_was')}, {change.get('to')} by {by} {change.get('name')}"
+            page.put(Text(visible(f"{said}: {change.get('why')}"), "yellow"), name="tuned")
 
 
 def _end(value: Mapping[str, str | None] | None) -> str:
@@ -201,37 +216,22 @@ def _matched(page: _Page, value: Value) -> None:
     where = f"  in {visible(value.selection)}" if value.selection else ""
     page.put(Text.assemble((field, "bold"), "  fits ", (patterns, "green"), (where, "dim")), indent=2, hanging=INDENT)
     if value.value is not None:
-        page.put(_lit(page, value), indent=INDENT)
+        # what was decoded is lit, not what it was decoded from
+        lit = () if value.decoded is not None else value.patterns
+        page.put(_lit(page, value.value, lit), indent=INDENT)
     if value.decoded is not None:
-        for line in _decoded(value.decoded):
-            page.put(
-                Text.assemble(("decoded  ", "dim"), page.cut(line, VALUE_SHOWN)), indent=INDENT, hanging=INDENT + 9
-            )
+        decoded = value.decoded
+        page.put(Text(visible(f"decoded: {', '.join(decoded.steps)}"), "magenta"), indent=INDENT)
+        page.put(_lit(page, decoded.text, value.patterns), indent=INDENT)
+        if decoded.limit_hit:
+            page.put(Text(visible(f"there may be more: {decoded.limit_hit}"), "yellow"), indent=INDENT)
 
 
-def _decoded(decoded: Any) -> Iterator[str]:
-    """What was decoded, with its steps, whatever the matcher kept of it."""
-    if isinstance(decoded, str):
-        yield decoded
-    elif isinstance(decoded, list):
-        for item in decoded:
-            yield from _decoded(item)
-    elif isinstance(decoded, Mapping):
-        steps = decoded.get("steps") or decoded.get("how")
-        text = next(
-            (decoded[name] for name in ("text", "value", "decoded") if isinstance(decoded.get(name), str)), None
-        )
-        how = f" ({', '.join(map(str, steps))})" if isinstance(steps, list) else f" ({steps})" if steps else ""
-        if text is not None:
-            yield f"{text}{how}"
-
-
-def _lit(page: _Page, value: Value) -> Text:
+def _lit(page: _Page, text: str, patterns: tuple[str, ...]) -> Text:
     """A value with the pieces lit that fit a literal of its patterns; a long one around the first of them."""
-    text = value.value or ""
     pieces = {
         piece.lower()
-        for pattern in value.patterns
+        for pattern in patterns
         if not pattern.startswith(("re: ", "cidr: "))
         for piece in pattern.replace("\\\\", "\\").split("*")
         if len(piece) > 1
