@@ -22,8 +22,10 @@ from casemate.limits import MIB
 
 UNPACKED_BYTES = 512 * MIB
 """Most bytes that one release file may unpack to."""
+ZIP_MAGIC = b"PK\x03\x04"
 RULE_FILES = 200_000
-RULE_BYTES = MIB
+RULE_BYTES = 32 * MIB
+"""Largest rule file that is counted; the rule reader's own limit, which names what it does not read."""
 RULE_SUFFIXES = (".yml", ".yaml")
 DOCUMENT_KINDS = re.compile(rb"^(detection|correlation|filter)[ \t]*:", re.MULTILINE)
 """What a Sigma document is, by its key at the beginning of a line."""
@@ -64,6 +66,10 @@ def read_contents(path: Path) -> Contents:
         return _rules(path)
     content, packed = _unpacked(path)
     head = content[:4096].lstrip()
+    if not head:
+        raise BadInput("is empty", where=str(path))
+    if head.startswith(ZIP_MAGIC):
+        raise BadInput("a zip archive that is cut short or damaged", where=str(path))
     if head[:1] == b"{" and b'"matrices"' not in head:
         try:
             return _knowledge("attack", parse_attack(content), ".json" + packed)
@@ -73,15 +79,21 @@ def read_contents(path: Path) -> Contents:
     if head[:1] == b"{":
         return _knowledge("atlas", parse_atlas(content), ".json" + packed)
     if DOCUMENT_KINDS.search(content):
-        return _rule_contents([content], ".yml" + packed)
-    return _knowledge("atlas", parse_atlas(content), ".yaml" + packed)
+        if packed:
+            raise BadInput("Sigma rules are taken as .zip or plain YAML", where=str(path), hint="unpack the file first")
+        return _rule_contents([content], ".yml")
+    try:
+        return _knowledge("atlas", parse_atlas(content), ".yaml" + packed)
+    except BadInput as error:
+        reason = f"neither Sigma rules (.zip, .yml) nor ATT&CK (STIX) nor ATLAS: {error.what}"
+        raise BadInput(reason, where=str(path)) from error
 
 
 def pack_rules(folder: Path, destination: Path) -> None:
     """Put the rule files below `folder` into a zip that depends on nothing but their content.
 
     Raises:
-        BadInput: no rule files, or too many.
+        BadInput: no rule files, too many, one that is too large, or a link that leads out of the folder.
     """
     files = sorted(one for one in folder.rglob("*") if one.suffix.lower() in RULE_SUFFIXES and one.is_file())
     if not files:
@@ -90,8 +102,10 @@ def pack_rules(folder: Path, destination: Path) -> None:
         raise BadInput(f"more than {RULE_FILES} rule files", where=str(folder))
     with zipfile.ZipFile(destination, "x", zipfile.ZIP_DEFLATED) as archive:
         for one in files:
-            if one.is_symlink() or one.stat().st_size > RULE_BYTES:
-                continue
+            if not one.resolve().is_relative_to(folder.resolve()):
+                raise BadInput("a link that leads out of the folder", where=str(one))
+            if one.stat().st_size > RULE_BYTES:
+                raise BadInput(f"larger than {RULE_BYTES} bytes", where=str(one))
             entry = zipfile.ZipInfo(one.relative_to(folder).as_posix(), (1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, one.read_bytes())

@@ -28,7 +28,7 @@ from pathlib import Path
 import orjson
 
 import casemate
-from casemate.errors import BadInput, CaseDamaged
+from casemate.errors import BadInput, CaseDamaged, CasemateError
 from casemate.intel.attack import Knowledge, as_plain, from_plain
 from casemate.intel.contents import RULE_SUFFIXES, read_contents
 
@@ -194,7 +194,10 @@ def install(
     Raises:
         BadInput, LimitReached: see :func:`casemate.intel.contents.read_contents`.
     """
-    contents = read_contents(file)
+    try:
+        contents = read_contents(file)
+    except CasemateError as error:  # the file may be a download nobody knows by its name
+        raise type(error)(error.what, where=source, hint=error.hint) from error
     if expected is not None and contents.dataset != expected:
         raise BadInput(f"this is {contents.dataset}, not {expected}", where=source)
     digest = file_hash(file)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import http.server
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -272,6 +274,60 @@ def test_what_is_no_release_is_refused_and_leaves_nothing(tmp_path: Path, conten
     assert outcomes[0].installed is None
     assert isinstance(outcomes[0].error, BadInput)
     assert list((tmp_path / "home").rglob("*")) == []
+
+
+def many(count: int) -> str:
+    """So many rules in one document stream, more than a megabyte for 10,000."""
+    return "---\n".join(RULE.replace("6f3e2987", f"{number:08d}") for number in range(count))
+
+
+def test_a_large_rule_file_counts_like_any_other(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "one.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("../../all.yml", many(10_000))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "all.yml").write_text(many(10_000))
+    (folder / "alias.yml").symlink_to(folder / "all.yml")
+    for source, files in ((tmp_path / "one.zip", 1), (folder, 2)):
+        (outcome,) = update(["sigma"], source=source, now=NOW, root=tmp_path / "home")
+        assert outcome.installed is not None
+        assert (outcome.installed.counts["files"], outcome.installed.counts["rules"]) == (files, files * 10_000)
+
+
+def test_a_link_out_of_a_folder_of_rules_is_refused_and_named(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "rule.yml").write_text(RULE)
+    (folder / "link.yml").symlink_to("/etc/passwd")
+    (outcome,) = update(["sigma"], source=folder, now=NOW, root=tmp_path / "home")
+    assert "link.yml: a link that leads out of the folder" in str(outcome.error)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b"PK\x03\x04" + b"\x00" * 100, "a zip archive that is cut short or damaged"),
+        (bytes(range(256)), "neither Sigma rules (.zip, .yml) nor ATT&CK (STIX) nor ATLAS"),
+        (gzip.compress(RULE.encode()), "Sigma rules are taken as .zip or plain YAML"),
+    ],
+)
+def test_the_reason_of_a_refusal_is_true(tmp_path: Path, content: bytes, reason: str) -> None:
+    file = tmp_path / "file.bin"
+    file.write_bytes(content)
+    assert reason in str(update(["sigma"], source=file, now=NOW, root=tmp_path / "home")[0].error)
+
+
+def test_an_unpacked_member_that_lies_about_its_size_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "lying.zip"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("rule.yml", RULE + "#" * 50_000_000)
+    content = bytearray(file.read_bytes())
+    place = content.rfind(b"PK\x01\x02")
+    content[place + 24 : place + 28] = (100).to_bytes(4, "little")
+    file.write_bytes(bytes(content))
+    assert isinstance(update(["sigma"], source=file, now=NOW, root=tmp_path / "home")[0].error, BadInput)
 
 
 def test_a_file_of_another_kind_than_asked_for_is_refused(tmp_path: Path) -> None:
