@@ -13,7 +13,7 @@ from casemate.decode.model import Budget, Piece
 from casemate.decode.signs import Decoder
 
 LEAST_NUMBERS = 4
-BASE = re.compile(r"toint(?:16|32)?\s{0,4}\([^)]{0,60},\s{0,4}(16|8|2|10)\s{0,4}\)", re.IGNORECASE)
+BASE = re.compile(r"toint(?:16|32)?\s{0,4}\([^,]{0,60},\s{0,4}(16|8|2|10)\b", re.IGNORECASE)
 XOR = re.compile(r"-bxor\s{0,4}['\"(]{0,2}\s{0,2}(0x[0-9a-f]{1,2}|\d{1,3})(?!\d)", re.IGNORECASE)
 LISTS: dict[int, re.Pattern[str]] = {
     10: re.compile(r"(?<!\d)\d{1,3}(?:[^\d\w]{1,4}\d{1,3}|[A-Za-z]{1,2}\d{2,3}){3,}(?!\d)"),
@@ -56,6 +56,6 @@ def _characters(codes: list[int], key: int | None) -> Piece | None:
     return Piece(text, ("char-codes",) if key is None else ("char-codes", "xor"))
 
 
-SIGNS = (r"char|chr\(|byte|-join|\[int\]", r"\d\d[^0-9A-Za-z]+\d\d[^0-9A-Za-z]+\d\d|\d\d[a-z]+\d\d[a-z]+\d\d")
+SIGNS = (r"char|chr\(|byte|-join|\[int\]", r"\d\d[^0-9A-Za-z]+\d\d\d?[^0-9A-Za-z]+\d\d|\d\d[a-z]+\d\d\d?[a-z]+\d\d")
 CHARACTER_CODES = (Decoder(character_codes, SIGNS), Decoder(character_codes, ("toint",)))
 """Lists of numbers, if something in the text speaks of characters."""

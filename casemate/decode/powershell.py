@@ -21,10 +21,10 @@ LONGEST_OPERATOR = 80
 """Characters between two strings, beyond which no operator is looked for."""
 
 BACKTICK = re.compile(r"(?<=[A-Za-z.\-])`(?=[A-Za-z.\-])")
-SPECIAL_TICK = frozenset("0abefnrtuv")
+SPECIAL_TICK = frozenset("0abfnrtv")
 """Lower-case letters that a backtick makes a control character of."""
 CHARACTER = re.compile(
-    r"\(?\s{0,4}\[char\]\s{0,4}(?:\(\s{0,4})?(0x[0-9a-f]{1,4}|\d{1,5})(?![0-9a-z])(?!\s{0,4}[*/%])(?:\s{0,4}\))?\s{0,4}\)?",
+    r"\(?\s{0,4}\[char\]\s{0,4}(?:\(\s{0,4})?(0x[0-9a-f]{1,4}|\d{1,5})(?![0-9a-z])(?!\s{0,4}[*/%])(?:\s{0,4}\))?(?:\s{0,4}\))?",
     re.IGNORECASE,
 )
 ESCAPES = {"0": "\0", "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
@@ -92,11 +92,10 @@ def _fold(text: str, budget: Budget) -> str:
     spelled = CHARACTER.sub(_character, text)
     literals, rest = _literals(spelled)
     before = len(literals), spelled != text
-    room = max(0, budget.bytes)
     for _ in range(PASSES):
         size = len(literals), len(rest), sum(len(one.before) for one in literals)
-        literals, rest = _pass(literals, rest, room)
-        if (len(literals), len(rest), sum(len(one.before) for one in literals)) == size:
+        literals, rest = _pass(literals, rest, budget)
+        if budget.bytes < 0 or (len(literals), len(rest), sum(len(one.before) for one in literals)) == size:
             break
     if before[1] or len(literals) != before[0]:
         spelled = "".join(f"{one.before}{one.quote}{one.value}{one.quote}" for one in literals) + rest
@@ -149,7 +148,7 @@ def _value(body: str, kind: str) -> str:
     return body.replace('""', '"')
 
 
-def _pass(literals: list[_Literal], rest: str, room: int) -> tuple[list[_Literal], str]:
+def _pass(literals: list[_Literal], rest: str, budget: Budget) -> tuple[list[_Literal], str]:
     """Apply operators once, from left to right."""
     made: list[_Literal] = []
     after = [*(one.before for one in literals[1:]), rest]  # the text behind each literal
@@ -164,11 +163,13 @@ def _pass(literals: list[_Literal], rest: str, room: int) -> tuple[list[_Literal
         elif place + 1 < len(literals) and len(behind) <= LONGEST_OPERATOR:
             following = literals[place + 1]
             if CONCAT.fullmatch(behind):
-                one, taken = _Literal(one.before, one.value + following.value, one.quote), 1
+                taken = _listed(after, literals, place + 1, CONCAT)
+                whole = "".join(literals[place + number].value for number in range(taken + 1))
+                one = _Literal(one.before, whole, one.quote)
             elif (match := FORMAT.fullmatch(behind)) and PLACE.search(one.value):
                 taken = _listed(after, literals, place + 1)
                 values = [literals[place + number].value for number in range(1, taken + 1)]
-                filled = _filled(one.value, values, room)
+                filled = _filled(one.value, values, budget)
                 if filled is None:
                     taken = 0
                 else:
@@ -177,7 +178,7 @@ def _pass(literals: list[_Literal], rest: str, room: int) -> tuple[list[_Literal
             elif match := REPLACE.fullmatch(behind):
                 two = place + 2 < len(literals) and COMMA.fullmatch(after[place + 1]) is not None
                 new = literals[place + 2].value if two else ""
-                replaced = _replaced(one.value, following.value, new, room, plain=match[3] is not None)
+                replaced = _replaced(one.value, following.value, new, budget, plain=match[3] is not None)
                 if replaced is not None:
                     taken = 1 + two
                     one = _Literal(_without_parens(one, match[1]).before, replaced, one.quote)
@@ -199,10 +200,10 @@ def _pass(literals: list[_Literal], rest: str, room: int) -> tuple[list[_Literal
     return made, rest
 
 
-def _listed(after: list[str], literals: list[_Literal], place: int) -> int:
-    """How many literals from `place` on stand with nothing but commas between them."""
+def _listed(after: list[str], literals: list[_Literal], place: int, between: re.Pattern[str] = COMMA) -> int:
+    """How many literals from `place` on stand with nothing but commas (or another operator) between them."""
     count = 1
-    while place + count < len(literals) and COMMA.fullmatch(after[place + count - 1]):
+    while place + count < len(literals) and between.fullmatch(after[place + count - 1]):
         count += 1
     return count
 
@@ -226,20 +227,22 @@ def _joined(one: _Literal, literals: list[_Literal], after: list[str], place: in
     return one, 0
 
 
-def _filled(form: str, values: list[str], room: int) -> str | None:
+def _filled(form: str, values: list[str], budget: Budget) -> str | None:
+    if budget.bytes < len(form):
+        return None
     size = len(form) + sum(len(values[int(number)]) for number in PLACE.findall(form) if int(number) < len(values))
-    if size > room:
+    if not budget.spend(size):
         return None
     return PLACE.sub(lambda match: values[int(match[1])] if int(match[1]) < len(values) else match[0], form)
 
 
-def _replaced(value: str, old: str, new: str, room: int, *, plain: bool) -> str | None:
+def _replaced(value: str, old: str, new: str, budget: Budget, *, plain: bool) -> str | None:
     if not plain:
         bare = re.sub(r"\\(.)", r"\1", old)
         if REGEX_MARKS & set(old.replace("\\" + bare[:1], "", 1) if len(bare) == 1 else old):
             return None  # a pattern, not a text
         old = bare
-    if not old or len(value) + value.count(old) * len(new) > room:
+    if not old or not budget.spend(len(value) + value.count(old) * len(new)):
         return None
     return value.replace(old, new)
 

@@ -73,13 +73,15 @@ def promising(head: bytes, *, sure: bool = True) -> bool:
     odd = len(head.translate(None, ASCII))
     if not odd:
         return True
+    if sure and (head[:2] == b"\x1f\x8b" or _is_zlib(head)):
+        return True
     if head.count(0) * 3 >= len(head):
         return _wide(head) is not None
     if not sure:
         return False
     if odd <= (1 - ASCII_SHARE) * len(head):
         return any(plain_text(head[: len(head) - cut]) is not None for cut in range(4))
-    return head[:2] == b"\x1f\x8b" or _is_zlib(head) or _deflated(head)
+    return _deflated(head)
 
 
 def _wide(data: bytes) -> tuple[str, tuple[str, ...]] | None:
