@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from casemate.detect.artifacts.formats import compressed, numpy_array, pickled, zips
+from casemate.detect.artifacts.formats import compressed, numpy_array, pickled, sevenzip, tars, zips
 from casemate.detect.artifacts.formats.base import Format
 
-FORMATS: tuple[Format, ...] = (zips.FORMAT, numpy_array.FORMAT, compressed.FORMAT, pickled.FORMAT)
+FORMATS: tuple[Format, ...] = (
+    zips.FORMAT,
+    tars.FORMAT,
+    sevenzip.FORMAT,
+    numpy_array.FORMAT,
+    compressed.FORMAT,
+    pickled.FORMAT,
+)

@@ -19,7 +19,7 @@ from casemate.detect.artifacts.inspection import Inspection
 MAGIC = b"\x93NUMPY"
 HEADER_BYTES = 65536
 MOST_DEPTH = 32
-_SIMPLE = re.compile(r"[<>|=]?([?bBhHiIlLqQefdgFDGOSUVMmca])(\d*)(\[\w+\])?")
+_SIMPLE = re.compile(r"[<>|=]?([?bBhHiIlLqQefdgFDGOSUVMmcua])(\d*)(\[\w+\])?")
 _SIZES = {"?": 1, "b": 1, "B": 1, "O": 8}
 
 HEADER = Rule("numpy.header", "unscannable", CORRUPT_MODEL, "reads the header otherwise, or raises an error")

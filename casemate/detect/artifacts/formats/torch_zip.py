@@ -1,8 +1,8 @@
 """The members of a PyTorch file: ``torch.save`` since 1.6 and TorchScript.
 
 Source: ``torch/serialization.py``, ``caffe2/serialize/inline_container.cc``, ``torch/csrc/jit/serialization``.  A
-storage is the member ``data/<key>`` (or ``tensors/``, ``constants/``) that the pickle refers to by a persistent id;
-one whose size is what the pickle says is owned without being read, since no loader looks into it.
+storage is the member ``data/<key>`` that ``data.pkl`` refers to by a persistent id (``constants/<key>`` of
+``constants.pkl``); one whose size is what the pickle says is owned without being read, since no loader looks into it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from casemate.detect.artifacts.pickle.machine import interpret
 from casemate.detect.artifacts.pickle.storages import Storage, storages_of
 
 PICKLES = re.compile(r"(^|/)[\w.-]*(\.pkl|\.debug_pkl)$")
-STORAGES = re.compile(r"(^|/)(data|tensors|constants|xl_model_weights)/([^/]+)$")
 WORDS = re.compile(r"(^|/)(\.?data/|\.)?(version|byteorder|format_version|storage_alignment|serialization_id)$")
 CODE = re.compile(r"(^|/)code/.*\.py$")
 SHORT = 256
@@ -50,26 +49,28 @@ def layout(names: list[str]) -> Layout | None:
 def inspect_members(_layout: Layout, members: list[Content], inspection: Inspection) -> None:
     """Look at the pickles first: they say which storages there are."""
     pickles = [member for member in members if PICKLES.search(member.name)]
-    storages: dict[str, Storage] = {}
+    storages: dict[tuple[str, str], Storage] = {}
     for member in pickles:
         trace = interpret(member.buffer, member.begin, member.end, inspection.options.opcodes)
-        storages.update(storages_of(trace.events))
+        folder = member.name.rpartition(".")[0]
+        storages |= {(folder, key): storage for key, storage in storages_of(trace.events).items()}
         inspection.inner(member)
-    found: set[str] = set()
+    found: set[tuple[str, str]] = set()
     for member in members:
         if member in pickles:
             continue
-        match = STORAGES.search(member.name)
-        if match and match.group(3) in storages:
-            found.add(match.group(3))
-            _storage(member, storages[match.group(3)], inspection)
+        folder, _, key = member.name.rpartition("/")
+        place = (folder, key)
+        if place in storages:
+            found.add(place)
+            _storage(member, storages[place], inspection)
         elif WORDS.search(member.name):
             _word(member, inspection)
         elif CODE.search(member.name):
             _script(member, inspection)
         else:
             inspection.inner(member)
-    missing = sorted(set(storages) - found)
+    missing = sorted("/".join(place) for place in set(storages) - found)
     if missing:
         inspection.report(MISSING, f"no member for the storages {', '.join(missing[:5])}")
 

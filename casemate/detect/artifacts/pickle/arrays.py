@@ -16,7 +16,7 @@ from casemate.detect.artifacts.pickle.opcodes import Call, Global, Mapping
 
 WRAPPERS = frozenset({"joblib.numpy_pickle", "sklearn.externals.joblib.numpy_pickle"})
 MOST_DEPTH = 20
-_SIMPLE = re.compile(r"[<>|=]?([?bBhHiIlLqQefdgFDGOSUVMmc])(\d*)")
+_SIMPLE = re.compile(r"[<>|=]?([?bBhHiIlLqQefdgFDGOSUVMmcua])(\d*)")
 _SIZES = {"?": 1, "b": 1, "B": 1, "h": 2, "H": 2, "i": 4, "I": 4, "l": 8, "L": 8, "q": 8, "Q": 8, "e": 2, "f": 4,
           "d": 8, "g": 16, "F": 8, "D": 16, "G": 32, "O": 8, "M": 8, "m": 8, "c": 1}  # fmt: skip
 

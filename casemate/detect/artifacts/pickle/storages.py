@@ -14,8 +14,9 @@ from typing import Any
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.contract import CORRUPT_MODEL, Rule
 from casemate.detect.artifacts.inspection import Inspection
-from casemate.detect.artifacts.pickle.machine import Trace
+from casemate.detect.artifacts.pickle.machine import Trace, interpret
 from casemate.detect.artifacts.pickle.opcodes import Global, Persistent
+from casemate.detect.artifacts.pickle.streams import judge_trace
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 HEADER_STREAMS = 3
@@ -93,3 +94,42 @@ def legacy_storages(content: Content, inspection: Inspection, position: int, str
         inspection.own(position - content.begin, end - content.begin)
         inspection.skip(storage.bytes)
         position = end
+
+
+class StreamReader:
+    """Reads pickles and numbers that follow each other in one content, and judges the pickles.
+
+    Attributes:
+        position: where the next read begins, in the content.
+    """
+
+    def __init__(self, content: Content, inspection: Inspection, member: str) -> None:
+        self._content = content
+        self._inspection = inspection
+        self._member = member
+        self.position = 0
+
+    def stream(self) -> Any:
+        """The object of the next pickle; None when it breaks (which is reported)."""
+        content = self._content
+        trace = interpret(content.buffer, content.begin + self.position, content.end, self._inspection.options.opcodes)
+        aside = self._inspection.aside(content, self._inspection.findings)
+        judge_trace(trace, content, aside)
+        if trace.broken:
+            self._inspection.report(BROKEN, trace.broken, trace.end - content.begin, member=self._member)
+            return None
+        self.position = trace.end - content.begin
+        return trace.result
+
+    def number(self, width: int) -> int | None:
+        """The next little-endian number, None at the end or when it is negative."""
+        data = self._content.read(self.position, width)
+        self.position += width
+        value = int.from_bytes(data, "little", signed=True)
+        return value if len(data) == width and value >= 0 else None
+
+    def skip(self, count: int) -> bool:
+        """Go over bytes that nobody reads; False when there are not so many."""
+        self.position += count
+        self._inspection.skip(count)
+        return self.position <= self._content.size

@@ -154,7 +154,13 @@ class Judgement:
                 found = self._of_call(value)
                 self._meanings[id(value)] = found
             return found
-        if isinstance(value, (Persistent, Extension)):
+        if isinstance(value, Persistent):
+            # torch's files of before 1.6: persistent_load gives the class in ("module", class, file, source)
+            pid = value.pid
+            return (
+                self.meaning(pid[1]) if isinstance(pid, tuple) and pid[:1] == ("module",) and len(pid) > 1 else UNKNOWN
+            )
+        if isinstance(value, Extension):
             return UNKNOWN
         return Meaning("data", value=value)
 

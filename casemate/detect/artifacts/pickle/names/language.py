@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+_SPOKEN = (
+    "af am ar az bg bn bo ca cs da de dsb el en es et eu fa fi fo fr ga gd grc gu he hi hr hsb ht hu hy id is "
+    "it ja kmr kn ko ky la lb lg lij lt lv mk ml mr ms nb ne nl nn pl pt ro ru sa si sk sl sq sr sv ta te th "
+    "ti tl tn tr tt uk ur vi xx yo zh"
+)
+"""spaCy 3.8: whose modules hold the functions that a vocabulary refers to."""
+
 NAMES: dict[str, str] = {
     "accelerate.state": "AcceleratorState GradientState PartialState ThreadLocalSharedDict",
     "accelerate.utils.dataclasses": (
@@ -32,6 +39,8 @@ NAMES: dict[str, str] = {
     "spacy.strings": "StringStore",
     "spacy.tokens.doc": "Doc unpickle_doc",
     "spacy.tokens.span": "Span",
+    "spacy.vectors": "unpickle_vectors Vectors",
+    "spacy.lookups": "Lookups Table",
     "spacy.vocab": "Vocab unpickle_vocab",
     "transformers.configuration_utils": "PreTrainedConfig PretrainedConfig",
     "transformers.debug_utils": "DebugOption DebugUnderflowOverflow",
@@ -95,4 +104,6 @@ NAMES: dict[str, str] = {
     ),
     "transformers.training_args": "OptimizerNames ParallelMode TrainingArguments",
     "transformers.training_args_seq2seq": "Seq2SeqTrainingArguments",
+    **{f"spacy.lang.{code}.syntax_iterators": "noun_chunks" for code in _SPOKEN.split()},
+    **{f"spacy.lang.{code}.lex_attrs": "like_num" for code in _SPOKEN.split()},
 }

@@ -98,5 +98,7 @@ NAMES: dict[str, str] = {
     "joblib.logger": "Logger",
     "joblib.numpy_pickle_compat": "NDArrayWrapper ZNDArrayWrapper",
     "sklearn.externals.joblib.numpy_pickle": "NumpyArrayWrapper NDArrayWrapper ZNDArrayWrapper",
+    "scipy._lib.array_api_compat.numpy._aliases": "asarray astype",
+    "sklearn.externals.array_api_compat.numpy._aliases": "asarray astype",
     "ml_dtypes": "bfloat16 float8_e4m3fn float8_e5m2 int4 uint4",
 }

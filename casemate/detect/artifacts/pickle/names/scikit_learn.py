@@ -35,7 +35,7 @@ NAMES: dict[str, str] = {
     "sklearn.cluster._hdbscan._tree": "TreeUnionFind",
     "sklearn.cluster._hdbscan.hdbscan": "HDBSCAN",
     "sklearn.cluster._hierarchical_fast": "UnionFind WeightedEdge",
-    "sklearn.cluster._kmeans": "KMeans MiniBatchKMeans _BaseKMeans",
+    "sklearn.cluster._kmeans": "KMeans MiniBatchKMeans _BaseKMeans _kmeans_single_elkan _kmeans_single_lloyd",
     "sklearn.cluster._mean_shift": "MeanShift",
     "sklearn.cluster._optics": "OPTICS",
     "sklearn.cluster._spectral": "SpectralClustering",
@@ -92,7 +92,8 @@ NAMES: dict[str, str] = {
     "sklearn.feature_extraction._hash": "FeatureHasher",
     "sklearn.feature_extraction.image": "PatchExtractor",
     "sklearn.feature_extraction.text": (
-        "CountVectorizer HashingVectorizer TfidfTransformer TfidfVectorizer _VectorizerMixin"
+        "CountVectorizer HashingVectorizer TfidfTransformer TfidfVectorizer _VectorizerMixin strip_accents_ascii "
+        "strip_accents_unicode"
     ),
     "sklearn.feature_selection._from_model": "SelectFromModel",
     "sklearn.feature_selection._mutual_info": "mutual_info_classif mutual_info_regression",
@@ -174,7 +175,12 @@ NAMES: dict[str, str] = {
     "sklearn.metrics._regression": "mean_absolute_error mean_squared_error r2_score root_mean_squared_error",
     "sklearn.metrics._scorer": (
         "_BaseScorer _CurveScorer _MultimetricScorer _PassthroughScorer _PredictScorer _ProbaScorer _Scorer "
-        "_ThresholdScorer"
+        "_ThresholdScorer _passthrough_scorer"
+    ),
+    "sklearn.metrics.pairwise": (
+        "additive_chi2_kernel chi2_kernel cosine_distances cosine_similarity euclidean_distances "
+        "haversine_distances laplacian_kernel linear_kernel manhattan_distances polynomial_kernel rbf_kernel "
+        "sigmoid_kernel"
     ),
     "sklearn.mixture._base": "BaseMixture",
     "sklearn.mixture._bayesian_mixture": "BayesianGaussianMixture",
@@ -213,6 +219,7 @@ NAMES: dict[str, str] = {
     "sklearn.neighbors._quad_tree": "_QuadTree",
     "sklearn.neighbors._regression": "KNeighborsRegressor RadiusNeighborsRegressor",
     "sklearn.neighbors._unsupervised": "NearestNeighbors",
+    "sklearn.neural_network._base": "identity logistic relu tanh",
     "sklearn.neural_network._multilayer_perceptron": "BaseMultilayerPerceptron MLPClassifier MLPRegressor",
     "sklearn.neural_network._rbm": "BernoulliRBM",
     "sklearn.neural_network._stochastic_optimizers": "AdamOptimizer BaseOptimizer SGDOptimizer",
@@ -223,7 +230,7 @@ NAMES: dict[str, str] = {
     ),
     "sklearn.preprocessing._discretization": "KBinsDiscretizer",
     "sklearn.preprocessing._encoders": "OneHotEncoder OrdinalEncoder _BaseEncoder",
-    "sklearn.preprocessing._function_transformer": "FunctionTransformer",
+    "sklearn.preprocessing._function_transformer": "FunctionTransformer _identity",
     "sklearn.preprocessing._label": "LabelBinarizer LabelEncoder MultiLabelBinarizer",
     "sklearn.preprocessing._polynomial": "PolynomialFeatures SplineTransformer",
     "sklearn.preprocessing._target_encoder": "TargetEncoder",
@@ -252,6 +259,7 @@ NAMES: dict[str, str] = {
     ),
     "sklearn.utils._mocking": "CheckingClassifier NoSampleWeightWrapper _MockEstimatorOnOffPrediction",
     "sklearn.utils._tags": "ClassifierTags InputTags RegressorTags Tags TargetTags TransformerTags",
+    "sklearn.utils.extmath": "softmax",
     "sklearn.utils.metaestimators": "_BaseComposition",
 }
 

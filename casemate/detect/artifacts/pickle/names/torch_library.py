@@ -30,7 +30,8 @@ _ACTIVATIONS = (
 
 NAMES: dict[str, str] = {
     "torch": (
-        f"Tensor Size device Generator strided sparse_coo per_tensor_affine per_channel_affine per_tensor_symmetric "
+        "Tensor ScriptObject Size device "
+        f"Generator strided sparse_coo per_tensor_affine per_channel_affine per_tensor_symmetric "
         f"per_channel_symmetric contiguous_format preserve_format channels_last relu tanh sigmoid softmax sin cos exp "
         f"abs sqrt {_DTYPES} {STORAGES} {_TENSORS}"
     ),
