@@ -152,7 +152,7 @@ def _pass(literals: list[_Literal], rest: str, budget: Budget) -> tuple[list[_Li
     """Apply operators once, from left to right."""
     made: list[_Literal] = []
     after = [*(one.before for one in literals[1:]), rest]  # the text behind each literal
-    place = 0
+    place = looked_at = 0  # a list that nothing joins is looked at once
     while place < len(literals):
         one = literals[place]
         behind = after[place]
@@ -185,8 +185,10 @@ def _pass(literals: list[_Literal], rest: str, budget: Budget) -> tuple[list[_Li
                     after[place + taken] = _closed(after[place + taken], len(match[2] or match[3] or ""))
             elif (match := JOIN_AFTER.fullmatch(behind)) is not None and not following.value:
                 one, taken = _without_parens(one, match[1]), 1
-            elif COMMA.fullmatch(behind):
-                one, taken = _joined(one, literals, after, place)
+            elif place >= looked_at and COMMA.fullmatch(behind):
+                more = _listed(after, literals, place + 1)
+                one, taken = _joined(one, literals, after, place, more)
+                looked_at = place + more if not taken else 0
         if taken:
             behind = after[place + taken]
         if OPEN.search(one.before) and (match := CLOSE.match(behind)):
@@ -208,9 +210,8 @@ def _listed(after: list[str], literals: list[_Literal], place: int, between: re.
     return count
 
 
-def _joined(one: _Literal, literals: list[_Literal], after: list[str], place: int) -> tuple[_Literal, int]:
-    """A list of literals joined by an operator before or behind it; unchanged if there is none."""
-    more = _listed(after, literals, place) - 1
+def _joined(one: _Literal, literals: list[_Literal], after: list[str], place: int, more: int) -> tuple[_Literal, int]:
+    """A literal and `more` after it joined by an operator before or behind them; unchanged if there is none."""
     values = [literals[place + number].value for number in range(more + 1)]
     tail = one.before[-LONGEST_OPERATOR:]
     if match := JOIN_BEFORE.search(tail):
