@@ -26,6 +26,7 @@ through Hyperscan databases, the rest by a function each.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -195,6 +196,17 @@ COMPARE: dict[str, Callable[[float, float], bool]] = {
 }
 
 
+@functools.lru_cache(maxsize=4096)
+def as_address(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address a value is (a zone is left out), remembered: many networks ask about one value."""
+    if not 2 <= len(value) <= 64 or not ("." in value or ":" in value):
+        return None
+    try:
+        return ipaddress.ip_address(value.split("%", 1)[0])
+    except ValueError:
+        return None
+
+
 def function_of(atom: Atom) -> Callable[[str], bool]:
     """The question of a ``number, compare, network`` or ``clock`` atom as a function of the value."""
     kind = atom[0]
@@ -208,12 +220,8 @@ def function_of(atom: Atom) -> Callable[[str], bool]:
         network = ipaddress.ip_network(atom[1])
 
         def inside(value: str) -> bool:
-            if not 2 <= len(value) <= 64 or not ("." in value or ":" in value):
-                return False
-            try:
-                return ipaddress.ip_address(value.split("%", 1)[0]) in network
-            except ValueError:
-                return False
+            address = as_address(value)
+            return address is not None and address in network
 
         return inside
     if kind == "clock":

@@ -8,6 +8,7 @@ columns in which one occurs are asked value by value.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,9 +24,11 @@ from casemate.detect.sigma.columns import REST, Column, Columns
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-PLAIN = re.compile(r"[ !#-\[\]-~]+", re.ASCII)
-"""Characters that stand for themselves in JSON text too."""
+PLAIN = re.compile(r"[ -~]+", re.ASCII)
+"""Characters whose case is the same in any reading."""
 SHORTEST, LONGEST = 3, 200
+FEW = 16
+"""So few values are asked one by one."""
 LOWERED_TO_ASCII = ("\u0130".encode(), "\u212a".encode())
 """Letters outside ASCII whose lower case begins with an ASCII letter."""
 
@@ -70,45 +73,48 @@ class KeywordHits:
 
 
 class KeywordMatcher:
-    """All keywords of a table's rules."""
+    """All keywords of a table's rules.
 
-    def __init__(self, matcher: ColumnMatcher, atoms: dict[int, Atom]) -> None:
+    Args:
+        matcher: tells which keywords hold for a value.
+        atoms: the keywords.
+        asked_by: event source -> the keywords that its rules ask for.
+    """
+
+    def __init__(self, matcher: ColumnMatcher, atoms: dict[int, Atom], asked_by: Mapping[int, frozenset[int]]) -> None:
         self.matcher = matcher
-        pieces = [_longest_piece(atom) for atom in atoms.values()]
-        self._database: hyperscan.Database | None = None
-        if all(piece is not None for piece in pieces):
-            unique = sorted({piece.lower().encode() for piece in pieces if piece is not None}) + list(LOWERED_TO_ASCII)
-            self._database = compile_patterns(
-                [b"".join(b"\\x%02x" % byte for byte in piece) for piece in unique],
-                list(range(len(unique))),
-                [hyperscan.HS_FLAG_CASELESS] * len(unique),
-            )
+        self._pieces = {
+            source: _Pieces.of([atoms[number] for number in sorted(asked)])
+            for source, asked in asked_by.items()
+            if asked
+        }
+        self._occurring = _Occurring(self._pieces)
 
-    def ask(self, columns: Columns, rows: Rows) -> KeywordHits:
-        """Ask all fields of `rows`."""
+    def ask(self, columns: Columns, rows_of: Mapping[int, Rows]) -> KeywordHits | None:
+        """Ask all fields of the rows of each event source for its keywords; None if no source has any."""
+        asked = [source for source in rows_of if source in self._pieces]
+        if not asked:
+            return None
         hits = KeywordHits(columns.rows)
         for name in columns.names():
-            if not self._occurs(columns.array(name)):
+            possible = self._occurring.sources(columns.array(name)).intersection(asked)
+            column = columns.get(name) if possible else None
+            if column is None:
                 continue
-            column = columns.get(name)
-            if column is not None:
-                held = {
-                    code: found
-                    for code in self._candidates(column, rows)
-                    if (found := self.matcher.hits(column.value(code)))
-                }
-                if held:
-                    hits.columns[name] = (column, held)
-                    _mark(hits, column, held)
-        self._ask_rest(columns, rows, hits)
+            codes = _union(_candidates(self._pieces[one].in_values, column, rows_of[one]) for one in possible)
+            held = {code: found for code in codes if (found := self.matcher.hits(column.value(code)))}
+            if held:
+                hits.columns[name] = (column, held)
+                _mark(hits, column, held)
+        self._ask_rest(columns, [(self._pieces[source], rows_of[source]) for source in asked], hits)
         return hits
 
-    def _ask_rest(self, columns: Columns, rows: Rows, hits: KeywordHits) -> None:
+    def _ask_rest(self, columns: Columns, asked: list[tuple[_Pieces, Rows]], hits: KeywordHits) -> None:
         column = columns.rest()
         if column is None:
             return
         held: dict[int, dict[str, tuple[str, tuple[int, ...]]]] = {}
-        for code in self._candidates(column, rows):
+        for code in _union(_candidates(pieces.in_rest, column, rows) for pieces, rows in asked):
             try:
                 fields = orjson.loads(column.value(code))
             except orjson.JSONDecodeError:
@@ -123,30 +129,73 @@ class KeywordMatcher:
             atoms = {code: tuple({atom for _, found in keys.values() for atom in found}) for code, keys in held.items()}
             _mark(hits, column, atoms)
 
-    def _occurs(self, array: pa.Array) -> bool:
-        """False only if no value of the array can fit."""
-        if array.null_count == len(array):
-            return False
-        if self._database is None:
-            return True
-        values = array.dictionary if pa.types.is_dictionary(array.type) else array
-        _, data = _characters(values)
-        try:
-            self._database.scan(data, match_event_handler=lambda *_: True)  # one is enough
-        except hyperscan.ScanTerminated:
-            return True
-        return False
 
-    def _candidates(self, column: Column, rows: Rows) -> list[int]:
-        """Codes of the values in `rows` that may fit."""
-        used = column.used([rows])
-        if self._database is None:
-            return used
-        bounds, data = _characters(column.dictionary)
-        ends: set[int] = set()
-        self._database.scan(data, match_event_handler=lambda _number, _start, end, *_: ends.add(end))
-        found = np.searchsorted(bounds - bounds[0], np.fromiter(ends, np.int64, len(ends)), side="left") - 1
-        return sorted(set(found.tolist()).intersection(used))
+@dataclass(frozen=True)
+class _Pieces:
+    """Finds plain pieces of keywords in runs of values; None: some keyword has no such piece, so ask every value."""
+
+    texts: frozenset[bytes]
+    in_values: hyperscan.Database | None
+    in_rest: hyperscan.Database | None
+
+    @classmethod
+    def of(cls, atoms: list[Atom]) -> _Pieces:
+        found = [_longest_piece(atom) for atom in atoms]
+        pieces = {piece.lower() for piece in found if piece is not None}
+        if None in found:
+            return cls(frozenset(), None, None)
+        # in JSON text a piece stands escaped, or (in a value that is an array) as it is
+        written = {form for piece in pieces for form in (piece.encode(), orjson.dumps(piece)[1:-1])}
+        texts = frozenset(piece.encode() for piece in pieces)
+        return cls(texts, _database(sorted(texts)), _database(sorted(written)))
+
+
+class _Occurring:
+    """Which event sources have a piece that occurs in a column, asked of all sources at once."""
+
+    def __init__(self, pieces: Mapping[int, _Pieces]) -> None:
+        self._always = frozenset(source for source, own in pieces.items() if own.in_values is None)
+        self._all = frozenset(pieces)
+        texts = sorted({text for own in pieces.values() for text in own.texts})
+        self._sources = [frozenset(source for source, own in pieces.items() if text in own.texts) for text in texts]
+        self._database = _database(texts, hyperscan.HS_FLAG_SINGLEMATCH)
+
+    def sources(self, array: pa.Array) -> frozenset[int]:
+        """The event sources whose keywords may hold for a value of the array."""
+        if array.null_count == len(array):
+            return frozenset()
+        values = array.dictionary if pa.types.is_dictionary(array.type) else array
+        found: list[int] = []
+        self._database.scan(_characters(values)[1], match_event_handler=lambda number, *_: found.append(number))
+        if any(number >= len(self._sources) for number in found):  # a letter whose lower case is a piece's
+            return self._all
+        return self._always.union(*(self._sources[number] for number in found))
+
+
+def _database(pieces: list[bytes], flags: int = 0) -> hyperscan.Database:
+    """Finds any of the pieces, ignoring case, and the letters of LOWERED_TO_ASCII, numbered after them."""
+    unique = [*pieces, *LOWERED_TO_ASCII]
+    return compile_patterns(
+        [b"".join(b"\\x%02x" % byte for byte in piece) for piece in unique],
+        list(range(len(unique))),
+        [hyperscan.HS_FLAG_CASELESS | flags] * len(unique),
+    )
+
+
+def _union(codes: Iterable[list[int]]) -> list[int]:
+    return sorted({code for some in codes for code in some})
+
+
+def _candidates(database: hyperscan.Database | None, column: Column, rows: Rows) -> list[int]:
+    """Codes of the values in `rows` that may fit."""
+    used = column.used([rows])
+    if database is None or len(used) <= FEW:
+        return used
+    bounds, data = _characters(column.dictionary)
+    ends: set[int] = set()
+    database.scan(data, match_event_handler=lambda _number, _start, end, *_: ends.add(end))
+    found = np.searchsorted(bounds - bounds[0], np.fromiter(ends, np.int64, len(ends)), side="left") - 1
+    return sorted(set(found.tolist()).intersection(used))
 
 
 def _characters(values: pa.Array) -> tuple[npt.NDArray[np.integer], Any]:

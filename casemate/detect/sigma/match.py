@@ -117,7 +117,7 @@ class TableMatcher:
                 }
             matcher = ColumnMatcher(atoms, lists=list_form(table, column), databases=own)
             if column == KEYWORDS:
-                self._keywords = KeywordMatcher(matcher, atoms)
+                self._keywords = KeywordMatcher(matcher, atoms, self._keywords_of_sources())
             else:
                 self._matchers[column] = matcher
         self._columns_of = plans.asks
@@ -186,10 +186,9 @@ class TableMatcher:
             held.update(found.codes)
         keywords = None
         if self._keywords is not None:
-            asked = [rows for source, rows in rows_of.items() if self._has_keywords(source)]
-            if asked:
-                begun = times.clock() if times is not None else 0.0
-                keywords = self._keywords.ask(columns, np.unique(np.concatenate(asked)))
+            begun = times.clock() if times is not None else 0.0
+            keywords = self._keywords.ask(columns, rows_of)
+            if keywords is not None:
                 held.update(keywords.atoms())
                 if times is not None:
                     times.add("keywords", "", begun)
@@ -217,8 +216,13 @@ class TableMatcher:
             condition = self.conditions[number] = orjson.loads(self.plans[number].condition)
         return condition
 
-    def _has_keywords(self, source: int) -> bool:
-        return any('"keyword"' in self.plans[number].condition for number in self._plans_of[source])
+    def _keywords_of_sources(self) -> dict[int, frozenset[int]]:
+        """For each event source the keywords that its rules ask for."""
+        found: dict[int, set[int]] = {}
+        for plan in self.plans:
+            if '"keyword"' in plan.condition:
+                found.setdefault(plan.source, set()).update(keywords_in(orjson.loads(plan.condition)))
+        return {source: frozenset(atoms) for source, atoms in found.items()}
 
     def _rows_of_sources(self, columns: Columns) -> dict[int, Rows]:
         """For each event source that occurs: its rows."""
@@ -369,6 +373,16 @@ class _Evaluation:
         return np.fromiter(
             (refers(left.text(row), right.text(row), form) for row in rows.tolist()), np.bool_, len(rows)
         )
+
+
+def keywords_in(node: Node) -> set[int]:
+    """The keyword atoms of a condition."""
+    kind = node[0]
+    if kind in ("and", "or"):
+        return {atom for part in node[1] for atom in keywords_in(part)}
+    if kind in ("not", "selection"):
+        return keywords_in(node[-1])
+    return set(node[1]) if kind == "keyword" else set()
 
 
 def refers(value: str | None, other: str | None, form: str) -> bool:
