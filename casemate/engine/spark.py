@@ -113,6 +113,7 @@ class SparkEngine:
     def hold(self, expr: ibis.Table) -> ibis.Table:
         """Execute an expression once; its rows as a table that lives as long as this engine."""
         # asked of this connection by name: a table without records would find DuckDB as its engine
+        self._connection._run_pre_execute_hooks(expr)  # makes its tables in memory known, which Ibis forgets here
         return self._connection._cached_table(expr)
 
     def collect(self, expr: ibis.Table) -> pa.Table:
