@@ -17,6 +17,7 @@ from casemate.explore.findings import RECORDS_SHOWN
 from casemate.explore.pivots import FIELDS
 from casemate.explore.tunings import STATES as TUNING_STATES
 from casemate.export.run import SCOPES, TARGETS
+from casemate.intel.crosswalk import STATUSES
 from casemate.intel.store import DATASETS, OWN_RULES
 from casemate.schema.annotations import SUBJECT_KINDS, VERDICTS
 from casemate.schema.attempts import INTENTS
@@ -369,6 +370,28 @@ STEP = _object(
     by=_listed(TEXT),
 )
 
+FINDING = _object(
+    id=ID,
+    time=TIME,
+    time_end=TIME,
+    detector=TEXT,
+    rule_id=TEXT,
+    rule_version=TEXT,
+    title=TEXT,
+    severity=_one_of(*SEVERITIES),
+    techniques=_listed(TEXT),
+    tactics=_listed(TEXT),
+    source=_or_null(SOURCE),
+    target=_or_null(TARGET),
+    vector=_one_of(*VECTORS),
+    outcome=OUTCOME,
+    confidence=_one_of(*CONFIDENCES),
+    why={**TEXT, "description": "JSON text: the tree of what matched where"},
+    records=_listed(ADDRESS, maxItems=RECORDS_SHOWN),
+    record_count=COUNT,
+    annotation=_or_null(ANNOTATION),
+)
+
 SCHEMAS: dict[str, tuple[str, Schema]] = {
     "summary": ("casemate show summary --json, casemate investigate --json", SUMMARY),
     "coverage": ("casemate coverage --json, casemate show coverage --json", COVERAGE),
@@ -397,29 +420,10 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
         "casemate coverage request add|received --json, one line of casemate coverage request list --json",
         REQUEST,
     ),
-    "finding": (
-        "one line of casemate show findings --json",
-        _object(
-            id=ID,
-            time=TIME,
-            time_end=TIME,
-            detector=TEXT,
-            rule_id=TEXT,
-            rule_version=TEXT,
-            title=TEXT,
-            severity=_one_of(*SEVERITIES),
-            techniques=_listed(TEXT),
-            tactics=_listed(TEXT),
-            source=_or_null(SOURCE),
-            target=_or_null(TARGET),
-            vector=_one_of(*VECTORS),
-            outcome=OUTCOME,
-            confidence=_one_of(*CONFIDENCES),
-            why={**TEXT, "description": "JSON text: the tree of what matched where"},
-            records=_listed(ADDRESS, maxItems=RECORDS_SHOWN),
-            record_count=COUNT,
-            annotation=_or_null(ANNOTATION),
-        ),
+    "finding": ("one line of casemate show findings --json", FINDING),
+    "suppressed_finding": (
+        "one line of casemate show findings --suppressed --json",
+        _object(**FINDING["properties"], tuning=TEXT, reason=TEXT),
     ),
     "attempt": (
         "one line of casemate show attempts --json",
@@ -665,6 +669,9 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
                     age_days=_or_null({"type": "integer"}),
                     stale=_or_null(TRUTH),
                     profiles=_or_null(_counts()),
+                    technique_tags=_or_null(
+                        _object(tags=COUNT, **dict.fromkeys(STATUSES, COUNT), unmapped_ids=_listed(TEXT))
+                    ),
                 )
             ),
         ),
