@@ -74,10 +74,10 @@ class FindingsWithDecoded:
             found = [] if run is None else [as_found(run(batch))]
             decoded = list(decoded_fields(batch, fields, self.limits))
             if decoded:
-                found.append(_as_rows(decoded_rows(batch, decoded)))
+                found.append(decoded_texts(batch, decoded))
                 if matcher is not None:
                     found.append(as_found(decoded_findings(matcher, batch, decoded)))
-            return pa.Table.from_batches(found, FOUND).combine_chunks().to_batches()[0] if _any(found) else _none(FOUND)
+            return together(found, FOUND)
 
         return work
 
@@ -110,7 +110,7 @@ class MatchesWithDecoded:
         def work(batch: pa.RecordBatch) -> pa.RecordBatch:
             decoded = decoded_fields(batch, fields, self.limits)
             found = [run(batch), decoded_matches(matcher, batch, decoded, plain.fields, schema)]
-            return pa.Table.from_batches(found, schema).combine_chunks().to_batches()[0] if _any(found) else found[0]
+            return together(found, schema)
 
         return work
 
@@ -206,7 +206,7 @@ def decoded_findings(matcher: TableMatcher, batch: pa.RecordBatch, decoded: Iter
             continue
         found = findings_of(matcher, varied.batch.take(pa.array(numbers, pa.int64())))
         made += _of_records(found, varied, fresh, batch)
-    return pa.Table.from_batches(made, FINDINGS_WITH_RECORDS).combine_chunks().to_batches()[0] if made else _none()
+    return together(made, FINDINGS_WITH_RECORDS)
 
 
 def decoded_matches(
@@ -233,7 +233,7 @@ def decoded_matches(
         made.append(
             found.set_column(place, schema.field("record"), batch.column("record").take(pa.array(rows, pa.int64())))
         )
-    return pa.Table.from_batches(made, schema).combine_chunks().to_batches()[0] if _any(made) else _none(schema)
+    return together(made, schema)
 
 
 def _fresh(matcher: TableMatcher, varied: _Varied, seen: set[tuple[str, int]]) -> set[tuple[int, str]]:
@@ -368,7 +368,9 @@ def as_found(findings: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([*findings.columns, none], schema=FOUND)
 
 
-def _as_rows(decoded: pa.RecordBatch) -> pa.RecordBatch:
+def decoded_texts(batch: pa.RecordBatch, found: Sequence[DecodedField]) -> pa.RecordBatch:
+    """Decoded texts as rows of :data:`FOUND`."""
+    decoded = decoded_rows(batch, found)
     nulls = [pa.nulls(decoded.num_rows, one.type) for one in FINDINGS_WITH_RECORDS]
     kind = FOUND.field("decoded").type
     return pa.RecordBatch.from_arrays(
@@ -376,9 +378,11 @@ def _as_rows(decoded: pa.RecordBatch) -> pa.RecordBatch:
     )
 
 
-def _any(batches: Sequence[pa.RecordBatch]) -> bool:
-    return any(batch.num_rows for batch in batches)
-
-
-def _none(schema: pa.Schema = FINDINGS_WITH_RECORDS) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist([], schema)
+def together(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
+    """All rows of some batches of `schema` as one."""
+    filled = [batch for batch in batches if batch.num_rows]
+    if len(filled) == 1:
+        return filled[0]
+    if not filled:
+        return pa.RecordBatch.from_pylist([], schema)
+    return pa.Table.from_batches(filled, schema).combine_chunks().to_batches()[0]
