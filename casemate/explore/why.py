@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pyarrow as pa
 
-from casemate.case import Case
+from casemate.case import CUSTODY, Case
+from casemate.detect.tuning.overlay import case_tunings
+from casemate.detect.tuning.tunings import as_yaml, filter_document
 from casemate.engine.lookup import Ranges, among, beginning, every, rows_at, rows_where, runs_of
 from casemate.errors import BadInput, CasemateError
 from casemate.evidence.records import OriginalRecord, RecordPlace, around, find_place
@@ -424,6 +426,11 @@ def _nearly(
     if rule.text is None or row is None:
         return ()
     filters = [(path, text) for path, (kind, text) in texts.items() if kind == "filter" and text]
+    filters += [
+        (f"tuning {one.short}", as_yaml(filter_document(one)))
+        for one in case_tunings(case.path / CUSTODY)
+        if one.kind == "suppress" and one.about == "record" and one.detection is not None
+    ]
     if not filters and '"not"' not in finding["why"]:
         return ()
     # pySigma takes longer to import than all else together: only where something was ruled out

@@ -161,7 +161,7 @@ class Content:
         self.window = window or Window()
         self.annotated = annotated
         marks = annotations_of(case)
-        self._said = {name: _said_of(one) for name, one in marks.items() if one.kind in ("finding", "record")}
+        self._said = {name: said_of(one) for name, one in marks.items() if one.kind in ("finding", "record")}
         self._stored = stored_tables(case)
 
     def findings(self) -> Iterator[ExportedFinding]:
@@ -272,7 +272,7 @@ class _RecordStream:
         return True
 
 
-def _said_of(one: Annotation) -> Said:
+def said_of(one: Annotation) -> Said:
     return Said(
         one.verdict,
         one.duplicate_of,

@@ -5,6 +5,7 @@ from __future__ import annotations
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
 # pyright: reportReturnType=false, reportCallIssue=false, reportIndexIssue=false, reportOptionalOperand=false
 # (what an Ibis column can do depends on its table, which is known at run time only)
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,12 +18,13 @@ from casemate.engine.protocol import Engine
 from casemate.explore.overview import case_summary
 from casemate.explore.summary import SummaryInput
 from casemate.explore.tables import stored_tables
-from casemate.export.content import ExportedFinding, finding_of
+from casemate.export.content import ExportedFinding, finding_of, said_of
 from casemate.intel.attack import Knowledge
 from casemate.intel.store import knowledge
 from casemate.intel.tactics import RANKED_INTENTS
 from casemate.report.originals import Original, originals
 from casemate.schema.findings import SEVERITIES
+from casemate.triage import Annotation, annotations_of
 
 FINDINGS_IN_DETAIL = 2_000
 FINDINGS_OF_ONE_RULE = 50
@@ -91,7 +93,7 @@ def gather(case: Case, made_at: datetime, shown: str) -> ReportInput:
     engine = DuckDBEngine()
     engine.use(stored_tables(case))
     try:
-        findings = _findings(engine)
+        findings = _findings(engine, annotations_of(case, "finding"))
         addresses = [address for one in findings for address in one.records[:RECORDS_OF_A_FINDING]]
         attempts, attempt_of = _attempts(engine, [one.id for one in findings])
         rules, rule_count = _rules(engine)
@@ -118,8 +120,8 @@ def _rank(severity: Any) -> Any:
     return ibis.cases(*((severity == name, rank) for rank, name in enumerate(SEVERITIES)), else_=0).cast("int64")
 
 
-def _findings(engine: Engine) -> tuple[ExportedFinding, ...]:
-    """The most telling findings: successes and high severities first, some of every rule."""
+def _findings(engine: Engine, marks: Mapping[str, Annotation]) -> tuple[ExportedFinding, ...]:
+    """The most telling findings: successes and high severities first, some of every rule, and all marked ones."""
     table = engine.read("findings")
     ranked = table.mutate(weight=(table.outcome == "succeeded").cast("int64") + _rank(table.severity))
     order = [ibis.desc(ranked.weight), ranked.time.asc(nulls_first=False), ranked.id]
@@ -129,7 +131,8 @@ def _findings(engine: Engine) -> tuple[ExportedFinding, ...]:
         "weight",
         place=ibis.row_number().over(ibis.window(group_by=ranked.rule_id, order_by=order)),
     )
-    later = (placed.place >= FINDINGS_OF_ONE_RULE).cast("int64")
+    marked = placed.id.isin(sorted(marks)[:FINDINGS_IN_DETAIL]) if marks else ibis.literal(False)
+    later = ((placed.place >= FINDINGS_OF_ONE_RULE) & ~marked).cast("int64")
     within = [ibis.desc(placed.weight), placed.time.asc(nulls_first=False), placed.id]
     held = placed.order_by([later, *within]).limit(FINDINGS_IN_DETAIL)
     held = held.order_by([ibis.desc(held.weight), held.time.asc(nulls_first=False), held.id])
@@ -149,7 +152,15 @@ def _findings(engine: Engine) -> tuple[ExportedFinding, ...]:
     shown = firsts.filter(firsts.place < RECORDS_OF_A_FINDING).order_by(["finding", "evidence", "record"])
     for row in engine.collect(shown).to_pylist():
         records.setdefault(row["finding"], []).append(f"{row['evidence']}:{row['record']}")
-    made = [finding_of(row, tuple(records.get(row["id"], ())), number.get(row["id"], 0)) for row in rows]
+    made = [
+        finding_of(
+            row,
+            tuple(records.get(row["id"], ())),
+            number.get(row["id"], 0),
+            said_of(marks[row["id"]]) if row["id"] in marks else None,
+        )
+        for row in rows
+    ]
     return tuple(sorted(made, key=lambda one: order_of[one.id]))
 
 

@@ -10,6 +10,7 @@ from casemate import __version__
 from casemate.explore.signal import DEFINITION as SIGNAL
 from casemate.explore.summary import Ranked
 from casemate.explore.terminal import answer, blind_spot
+from casemate.explore.why_judged import otherwise
 from casemate.export.content import ExportedFinding
 from casemate.export.masking import mask
 from casemate.incident.attempts import definition
@@ -312,7 +313,9 @@ def _finding(one: ExportedFinding, given: ReportInput, shown_attempts: set[str])
             f"{one.detector}, rule {one.rule_id}, confidence {one.confidence}",
             class_="meta",
         ),
+        element("div", element("b", "verdict: "), one.said.sentence, class_="meta") if one.said else None,
         reason(one.why),
+        [element("p", sentence, class_="note") for sentence in otherwise(one.detector, one.why)],
         element("div", "rests on ", links, f"and {more:,} more records" if more > 0 else "", class_="meta"),
         id=f"f-{one.id}",
     )

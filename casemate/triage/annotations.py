@@ -23,7 +23,7 @@ from casemate.engine.parts import Part
 from casemate.evidence.custody import intact_lines
 from casemate.schema.annotations import ANNOTATIONS
 from casemate.triage.marks import Change, MarkLine, mark_lines
-from casemate.triage.subjects import Subject, column_where, keys_of
+from casemate.triage.subjects import FINDING_TABLES, RECORD_TABLES, Subject, column_where, keys_of, paths_of
 
 TABLE = "annotations"
 PHASE = "annotations"
@@ -85,7 +85,7 @@ def rebuild(case: Case) -> int:
     digest = hashlib.sha256(FORM.encode())
     for line in lines:
         digest.update(f"\n{line.line}".encode())
-    for table in ("findings", "finding_records", "attempts", "attempt_findings"):
+    for table in (*FINDING_TABLES, *RECORD_TABLES, "attempts", "attempt_findings"):
         digest.update("".join(f"\n{part.sha256}" for part in case.live_parts(table)).encode())
     now = digest.hexdigest()[:32]
     if now == inputs:
@@ -171,7 +171,7 @@ def sharing(case: Case, subject: Subject) -> set[str]:
 
 
 def _findings_on(case: Case, records: Ranges) -> set[str]:
-    batches = rows_at(case.part_paths("finding_records"), records, ["finding"]) if records else ()
+    batches = rows_at(paths_of(case, RECORD_TABLES), records, ["finding"]) if records else ()
     return {name for batch in batches for name in batch.column("finding").unique().to_pylist()}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,9 @@ from casemate.errors import BadInput
 from casemate.evidence.records import find_place, parse_address
 
 SHOWN_CANDIDATES = 5
+FINDING_TABLES = ("findings", "suppressed_findings")
+RECORD_TABLES = ("finding_records", "suppressed_records")
+"""Findings that a tuning took out are findings still: a verdict may be why they were."""
 RANGES_KEPT = 2_048
 """Most runs of record numbers kept of one subject; of more, the first and the last halves of that."""
 
@@ -54,8 +58,8 @@ def find_subject(case: Case, text: str) -> Subject:
         raise BadInput(f"'{text[:80]}' is no id of a finding or attempt, and no address of a record")
     found = [
         (kind, name)
-        for kind, table in (("finding", "findings"), ("attempt", "attempts"))
-        for name in ids_beginning(case, table, wanted)
+        for kind, tables in (("finding", FINDING_TABLES), ("attempt", ("attempts",)))
+        for name in ids_beginning(case, tables, wanted)
     ]
     if not found:
         raise BadInput(f"no finding or attempt begins with '{wanted[:40]}'")
@@ -67,11 +71,16 @@ def find_subject(case: Case, text: str) -> Subject:
     return _finding(case, name) if kind == "finding" else _attempt(case, name)
 
 
-def ids_beginning(case: Case, table: str, wanted: str) -> list[str]:
-    """The first ids of a table that begin so, sorted; a few more than are ever listed."""
-    batches = rows_where(case.part_paths(table), "id", beginning(wanted), ["id"])
+def ids_beginning(case: Case, tables: Sequence[str], wanted: str) -> list[str]:
+    """The first ids of some tables that begin so, sorted; a few more than are ever listed."""
+    batches = rows_where(paths_of(case, tables), "id", beginning(wanted), ["id"])
     names = (name for batch in batches for name in batch.column("id").to_pylist())
-    return sorted(islice(names, SHOWN_CANDIDATES + 1))
+    return sorted(set(islice(names, SHOWN_CANDIDATES + 1)))
+
+
+def paths_of(case: Case, tables: Sequence[str]) -> list[Path]:
+    """The parts of some tables."""
+    return [path for table in tables for path in case.part_paths(table)]
 
 
 def _finding(case: Case, name: str) -> Subject:
@@ -91,7 +100,7 @@ def keys_of(case: Case, kind: str, names: Iterable[str]) -> dict[str, str]:
     """The key (see :class:`Subject`) of each of these findings or attempts that the case has."""
     wanted = among(names)
     if kind == "finding":
-        batches = rows_where(case.part_paths("findings"), "id", wanted, ["id", "rule_id"])
+        batches = rows_where(paths_of(case, FINDING_TABLES), "id", wanted, ["id", "rule_id"])
         rows = [row for batch in batches for row in batch.to_pylist()]
         return {row["id"]: row["rule_id"] for row in rows}
     columns = ["id", "source", "scope", "vector"]
@@ -120,7 +129,7 @@ def column_where(case: Case, table: str, column: str, wanted: Wanted, other: str
 def records_of(case: Case, findings: Sequence[str]) -> tuple[Ranges, int]:
     """The records some findings rest on, as runs, and how many they are."""
     columns = ["finding", "evidence", "record"]
-    batches = list(rows_where(case.part_paths("finding_records"), "finding", among(findings), columns))
+    batches = list(rows_where(paths_of(case, RECORD_TABLES), "finding", among(findings), columns))
     held: dict[str, list[np.ndarray]] = {}
     for batch in batches:
         evidence = batch.column("evidence").dictionary_encode()
