@@ -16,8 +16,10 @@ from casemate.detect.sigma.placeholders import given_placeholders
 from casemate.detect.sigma.profiles import PROFILES, profile_counts
 from casemate.detect.sigma.rule_files import read_rule_files
 from casemate.engine.duckdb import DuckDBEngine
+from casemate.intel.crosswalk import STATUSES
 from casemate.intel.diff import MATCHING, Difference
-from casemate.intel.store import DATASETS, OWN_RULES, home
+from casemate.intel.rule_tags import TagCounts, count_tags
+from casemate.intel.store import DATASETS, OWN_RULES, home, knowledge
 from casemate.intel.update import Outcome, Status
 from casemate.intel.update import status as installed_status
 from casemate.intel.update import update as install_update
@@ -26,6 +28,8 @@ from casemate.investigate.rule_update import CaseEffect, RuleSide, case_effect, 
 CHANGES = {"added": "added", "changed": "changed", "removed": "removed", "metadata": "in metadata only"}
 DIFFERENCES_SHOWN = 30
 RULE_SETS = (OWN_RULES, "sigma")
+UNMAPPED_SHOWN = 6
+"""Most ids that a line names."""
 
 app = typer.Typer(help="Rule sets, ATT&CK and ATLAS.", no_args_is_help=True)
 
@@ -60,9 +64,18 @@ def update(
 def status(as_json: JsonOption = False) -> None:
     """What is installed, from when, and what is stale."""
     rows = installed_status(now=dt.datetime.now(dt.UTC))
-    counts = {row.name: _profiles(row) for row in rows}
+    files = {row.name: read_rule_files([row.installed.path]) for row in rows if row.installed and row.name in RULE_SETS}
+    counts = {row.name: profile_counts(files[row.name]) if row.name in files else None for row in rows}
+    attack, atlas = knowledge("attack"), knowledge("atlas")
+    tags = {
+        name: count_tags((file.content for file in read if file.content is not None), attack, atlas)
+        for name, read in (files.items() if attack is not None else ())
+    }
     if as_json:
-        write_json({"folder": str(home()), "datasets": [_status(row) | {"profiles": counts[row.name]} for row in rows]})
+        datasets = [
+            _status(row) | {"profiles": counts[row.name], "technique_tags": _tags(tags.get(row.name))} for row in rows
+        ]
+        write_json({"folder": str(home()), "datasets": datasets})
         return
     write_table(
         ("dataset", "version", "dated", "age", "holds", "state"),
@@ -88,6 +101,32 @@ def status(as_json: JsonOption = False) -> None:
         [
             (name, *(found[name] for found in told.values()), profile.means if profile else "every rule that is given")
             for name, profile in PROFILES.items()
+        ],
+    )
+    _print_tags(tags)
+
+
+def _tags(found: TagCounts | None) -> dict[str, object] | None:
+    if found is None:
+        return None
+    return {"tags": found.tags, **found.by_status, "unmapped_ids": list(found.unmapped)}
+
+
+def _print_tags(tags: dict[str, TagCounts]) -> None:
+    if not tags:
+        typer.echo("technique tags of the rules: not compared, ATT&CK is not installed")
+        return
+    typer.echo("technique tags of the rules, in the installed ATT&CK and ATLAS:")
+    write_table(
+        ("rules", "tags", *STATUSES, "unmapped are"),
+        [
+            (
+                name,
+                found.tags,
+                *(found.by_status[status] for status in STATUSES),
+                ", ".join(found.unmapped[:UNMAPPED_SHOWN]) + (" ..." if len(found.unmapped) > UNMAPPED_SHOWN else ""),
+            )
+            for name, found in tags.items()
         ],
     )
 
@@ -204,13 +243,6 @@ def _what(one: Difference) -> str:
     if one.change == "changed" and one.level_before != one.level:
         told.append(f"level {one.level_before or 'none'} -> {one.level or 'none'}")
     return ", ".join(told)
-
-
-def _profiles(row: Status) -> dict[str, int] | None:
-    """How many rules of a rule set each profile has; None for what is no rule set."""
-    if row.installed is None or row.name not in RULE_SETS:
-        return None
-    return profile_counts(read_rule_files([row.installed.path]))
 
 
 def _print_outcome(outcome: Outcome) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from casemate.detect.sigma.rule_files import read_rule_files
 from casemate.intel.attack import Knowledge, Technique, as_plain, from_plain, parse_atlas
 from casemate.intel.contents import read_contents
 from casemate.intel.crosswalk import REPLACED_IN_19, TACTICS_IN_19, locate, predecessors
+from casemate.intel.rule_tags import count_tags
 from casemate.intel.tactics import RANKED_INTENTS, SILENT_TACTICS, TACTIC_INTENTS, intent_of
 from casemate.schema.attempts import INTENTS
 
@@ -83,3 +85,19 @@ def test_the_furthest_intent_counts_and_unspecified_is_an_answer() -> None:
     assert intent_of(["stealth", "execution"]) == "unspecified"
     assert intent_of([]) == "unspecified"
     assert set(RANKED_INTENTS) == set(INTENTS)
+
+
+def test_the_tags_of_a_rule_set_are_counted_by_what_the_releases_know(attack: Knowledge, shared_data: Path) -> None:
+    documents = [file.content or b"" for file in read_rule_files([shared_data / "sigma" / "rules.zip"])]
+    found = count_tags(documents, attack, None)
+    assert (found.tags, found.by_status["newer"] + found.by_status["unmapped"]) == (4473, 244)
+    assert sum(found.by_status.values()) == found.tags
+    assert all(attack.technique(identity) is None for identity in found.unmapped)
+
+
+def test_tags_are_unmapped_where_nothing_is_installed_or_known() -> None:
+    document = (
+        b"tags:\n  - attack.t1059.001\n  - ATTACK.T9999\n  - atlas.aml.t0024\n  - attack.g0016\n  - attack.t10599\n"
+    )
+    found = count_tags([document], None, None)
+    assert (found.tags, found.unmapped) == (3, ("AML.T0024", "T1059.001", "T9999"))
