@@ -31,9 +31,8 @@ class RowBuilder:
         self._length: list[int] = []
         self._time: list[int | None] = []
         self._time_raw: list[str | None] = []
-        self._flags: list[str | None] = []
-        self._rest: list[str | None] = []
-        self._columns: dict[str, list[str | None]] = {}
+        self._flags: list[tuple[str, ...]] = []
+        self._values: list[Mapping[str, str | None]] = []
         self._bytes = 0
 
     @property
@@ -55,63 +54,79 @@ class RowBuilder:
         flags: tuple[str, ...],
         values: Mapping[str, str | None],
     ) -> None:
-        """One record.  Names in `values` that the table does not declare go into ``rest``."""
-        index = len(self._record)
-        rest: dict[str, str] = {}
-        declared, columns = self._declared, self._columns
-        nul = False
-        for name, value in values.items():
-            if value is None:
-                continue
-            if "\x00" in value:
-                nul, value = True, value.replace("\x00", "\\x00")
-            if name in declared:
-                column = columns.get(name)
-                if column is None:
-                    column = columns[name] = [None] * index
-                elif len(column) < index:
-                    column.extend([None] * (index - len(column)))
-                column.append(value)
-            else:
-                if "\x00" in name:
-                    nul, name = True, name.replace("\x00", "\\x00")
-                rest[name] = value
-        if time_raw is not None and "\x00" in time_raw:
-            nul, time_raw = True, time_raw.replace("\x00", "\\x00")
-        if nul and "nul_bytes" not in flags:
-            flags = (*flags, "nul_bytes")
+        """One record.  Names in `values` that the table does not declare go into ``rest``.
+
+        `values` is kept as it is until the batch is taken.
+        """
         self._record.append(record)
         self._offset.append(offset)
         self._length.append(length)
         self._time.append(time)
         self._time_raw.append(time_raw)
-        self._flags.append(";".join(sorted(set(flags))) or None)
-        self._rest.append(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS).decode() if rest else None)
+        self._flags.append(flags)
+        self._values.append(values)
         self._bytes += length
 
     def set(self, back: int, name: str, value: str) -> None:
         """Set a declared column of the record added `back` records ago (0: the last one)."""
-        size = len(self._record)
-        column = self._columns.setdefault(name, [None] * size)
-        column.extend([None] * (size - len(column)))
-        column[size - 1 - back] = value
+        index = len(self._values) - 1 - back
+        self._values[index] = {**self._values[index], name: value}
 
     def take(self) -> Rows:
         """The batch of what was added since the last one."""
-        size = len(self._record)
+        names = set[str]().union(*self._values)
+        said = self._columns(names)
+        rest = self._rest() if names - self._declared else [None] * len(self._record)
+        written = {flags: ";".join(sorted(set(flags))) or None for flags in set(self._flags)}
         arrays: dict[str, pa.Array] = {
             "record": pa.array(self._record, pa.int64()),
             "offset": pa.array(self._offset, pa.int64()),
             "length": pa.array(self._length, pa.int64()),
             "time": pa.array(self._time, UTC_MICROSECONDS),
             "time_raw": pa.array(self._time_raw, pa.string()),
-            "flags": pa.array(self._flags, pa.string()),
+            "flags": pa.array([written[flags] for flags in self._flags], pa.string()),
         }
-        for name in self.table.columns:
-            column = self._columns.get(name)
-            if column is not None:
-                column.extend([None] * (size - len(column)))
-                arrays[name] = pa.array(column, pa.string())
-        arrays["rest"] = pa.array(self._rest, pa.string())
+        for name, column in said.items():
+            array = pa.array(column, pa.string())
+            if array.null_count < len(array):
+                arrays[name] = array
+        arrays["rest"] = pa.array(rest, pa.string())
         self._clear()
         return Rows(self.table.name, pa.RecordBatch.from_pydict(arrays))
+
+    def _columns(self, names: set[str]) -> dict[str, list[str | None]]:
+        """The declared columns that some record fills; NUL is made visible in all there is."""
+        said: dict[str, list[str | None]] = {
+            name: [values.get(name) for values in self._values] for name in self.table.columns if name in names
+        }
+        if any("\x00" in text for column in (self._time_raw, *said.values()) for text in column if text):
+            for index, text in enumerate(self._time_raw):
+                if text is not None:
+                    self._time_raw[index] = self._visible(index, text)
+            for column in said.values():
+                for index, text in enumerate(column):
+                    if text is not None:
+                        column[index] = self._visible(index, text)
+        return said
+
+    def _rest(self) -> list[str | None]:
+        declared = self._declared
+        written: list[str | None] = []
+        for index, values in enumerate(self._values):
+            if values.keys() <= declared:
+                written.append(None)
+                continue
+            rest = {
+                self._visible(index, name): self._visible(index, value)
+                for name, value in values.items()
+                if value is not None and name not in declared
+            }
+            written.append(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS).decode() if rest else None)
+        return written
+
+    def _visible(self, index: int, text: str) -> str:
+        if "\x00" not in text:
+            return text
+        if "nul_bytes" not in self._flags[index]:
+            self._flags[index] = (*self._flags[index], "nul_bytes")
+        return text.replace("\x00", "\\x00")

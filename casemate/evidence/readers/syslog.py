@@ -19,10 +19,12 @@ from __future__ import annotations
 
 import calendar
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
+from casemate.evidence.continuing import UTF16
 from casemate.evidence.lines import LineBlock, read_lines
 from casemate.evidence.readers import openssh, syslog_programs, sysmon_linux, timestamps
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
@@ -64,6 +66,8 @@ MONTHS = {
 MONTHS_OF_BYTES = {name.encode(): number for name, number in MONTHS.items()}
 DAY = 86_400_000_000
 YEARS_BACK = 40  # eight are enough for one 29th of February, forty for several that fit each other
+BYTES_BEFORE = 64 * 1024  # looked back for what "last message repeated" repeats
+REMEMBERED = 512  # characters of a message whose meaning is kept in case it comes again
 YEARLESS = ("year_inferred", "zone_assumed_utc")
 LONGEST_HEADER = 4096  # a date stands before this byte: PRI, two hosts of 255 characters, a sequence number
 _MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
@@ -92,6 +96,12 @@ _CISCO = re.compile(
     r"(?P<body>.*)\Z",
     re.DOTALL | re.ASCII,
 )
+_PLAIN = re.compile(
+    rf"({_MONTH} [ 0-9][0-9] [0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}) ([!-Z\\^-~]{{0,254}}[!-9;-Z\\^-~]) "
+    r"([^\s:\[(]{1,128})(?:\[([^\]\s]{1,32})\])?: (.*)\Z",
+    re.DOTALL,
+)
+"""What most lines look like: what the patterns around would say of it too, in one step."""
 _TAG = re.compile(
     r"(?P<program>[^\s:\[(]{1,128})(?:\((?P<module>[^)\s]{0,64})\))?(?: \d[\w.]{0,16})?(?:\[(?P<pid>[^\]\s]{1,32})\])?:"
     r"(?:\s(?P<message>.*)|\Z)",
@@ -119,7 +129,7 @@ NOTE_YEAR = (
 NOTE_ZONE = "Times carry no zone: UTC was assumed."
 
 
-@dataclass
+@dataclass(slots=True)
 class _Line:
     """What one line says, still as text."""
 
@@ -155,6 +165,9 @@ def parse_line(text: str, most_fields: int = Limits.fields_per_record) -> _Line 
     """The parts of one line; None if it has none of the known forms, the reason if it has too many fields."""
     if "%" in text and (match := _CISCO.match(text)):
         return _cisco(match)
+    if match := _PLAIN.match(text):
+        time, host, program, pid, message = match.groups()
+        return _Line(time, {"host": host, "program": program, "module": None, "pid": pid, "message": message})
     match = _BSD.match(text) or _ISO.match(text)
     if match:
         if match["host"].endswith(":") or "[" in match["host"]:  # "Dec 10 06:55:46 program[1]: message"
@@ -421,7 +434,7 @@ def read(source: Source, context: ReadContext) -> Iterator[Rows | Reject | Tally
     rows = {table.name: RowBuilder(table) for table in (SYSLOG, sysmon_linux.LINUX_SYSMON)}
     counts = LineCounts()
     inferred = assumed = False
-    before: dict[str, str | None] = {}
+    before: Mapping[str, str | None] = _said_before(source, context)
     for texts in text_blocks(source, context, counts):
         if isinstance(texts, Reject):
             yield texts
@@ -467,16 +480,42 @@ def read(source: Source, context: ReadContext) -> Iterator[Rows | Reject | Tally
     yield Tally(counts.records, counts.structure, tuple(notes))
 
 
-def _read_further(values: dict[str, str | None], before: dict[str, str | None]) -> dict[str, str | None]:
+def _said_before(source: Source, context: ReadContext) -> Mapping[str, str | None]:
+    """What the last record before the place where reading begins says, for "last message repeated"."""
+    before: Mapping[str, str | None] = {}
+    if not context.start_offset:
+        return before
+    most_fields = context.limits.fields_per_record
+    with source.open() as stream:
+        encoding = UTF16.get(stream.read(2), "utf-8")
+        begin = max(0, context.start_offset - BYTES_BEFORE)
+        stream.seek(begin)
+        data = stream.read(context.start_offset - begin)
+    lines = data.decode(encoding, "backslashreplace").split("\n")
+    for text in lines[1 if begin else 0 :]:
+        parsed = parse_line(text.removesuffix("\r"), most_fields)
+        if isinstance(parsed, _Line) and "<Event" not in (parsed.values["message"] or ""):
+            before = {**parsed.values, **_read_further(parsed.values, before)}
+    return before
+
+
+def _read_further(values: Mapping[str, str | None], before: Mapping[str, str | None]) -> Mapping[str, str | None]:
     message = values["message"] or ""
     program = values.get("program")
-    repeated = _LAST_REPEATED.match(message)
-    if repeated:
+    if message.startswith("last message repeated ") and (repeated := _LAST_REPEATED.match(message)):
         if before.get("host") != values.get("host"):
             return {"repeated": repeated[1]}
         names = ("program", "module", "pid", *openssh.COLUMNS, *syslog_programs.COLUMNS)
         return {**{name: before.get(name) for name in names}, "repeated": repeated[1]}
-    return dict(syslog_programs.parse(program, message)) if program else {}
+    if not program:
+        return {}
+    return _said(program, message) if len(message) <= REMEMBERED else syslog_programs.parse(program, message)
+
+
+@lru_cache(maxsize=8_192)
+def _said(program: str, message: str) -> dict[str, str]:
+    """What programs say again and again (never changed by who asks)."""
+    return syslog_programs.parse(program, message)
 
 
 SYSLOG_READER = ReaderSpec("syslog", 1, (SYSLOG, sysmon_linux.LINUX_SYSMON), recognise, read, continues=True)

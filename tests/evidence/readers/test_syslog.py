@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from record_reading import SMALL, filled, read
+from record_reading import DATED, SMALL, Bytes, filled, read
 
 from casemate.evidence.readers import openssh
+from casemate.evidence.readers.base import ReadContext
 from casemate.evidence.readers.syslog import SYSLOG_READER
 from casemate.evidence.readers.sysmon_linux import SYSMON_LINUX_READER, parse
 
@@ -169,6 +170,18 @@ def test_entities_are_refused_in_events() -> None:
     assert parse(SYSMON.replace("ls &lt;a&gt;", "&x;")).__class__ is str
     bomb = f'<Event><!DOCTYPE a [<!ENTITY x "y">]>{SYSMON.removeprefix("<Event>")}'
     assert isinstance(parse(bomb), str)
+
+
+def test_a_grown_log_knows_what_its_first_new_line_repeats() -> None:
+    first = b"May  1 10:00:00 h sshd[1]: Failed password for root from 192.0.2.1 port 5 ssh2\n"
+    last = b"May  1 10:00:09 h last message repeated 3 times\n"
+    for old in (first, b"x" * 70_000 + b"\n" + first, first + last):
+        whole = read(SYSLOG_READER, old + last).rows[-1]
+        context = ReadContext("x", DATED, start_offset=len(old), start_record=old.count(b"\n") + 1)
+        (rows, tally) = list(SYSLOG_READER.read(Bytes(old + last), context))
+        (row,) = rows.batch.to_pylist()
+        assert filled(row) == {name: value for name, value in filled(whole).items() if name != "_table"}
+        assert (row["repeated"], row["ssh_event"], tally.records) == ("3", "failed_password", 1)
 
 
 def test_the_real_sshd_log(shared_data: Path) -> None:
