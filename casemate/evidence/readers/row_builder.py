@@ -99,7 +99,7 @@ class RowBuilder:
         said: dict[str, list[str | None]] = {
             name: [values.get(name) for values in self._values] for name in self.table.columns if name in names
         }
-        if any("\x00" in text for column in (self._time_raw, *said.values()) for text in column if text):
+        if any("\x00" in "".join(filter(None, column)) for column in (self._time_raw, *said.values())):
             for index, text in enumerate(self._time_raw):
                 if text is not None:
                     self._time_raw[index] = self._visible(index, text)

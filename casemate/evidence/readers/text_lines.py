@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -42,7 +43,12 @@ class TextBlock:
 
     def place(self, index: int) -> tuple[int, int, int]:
         """Record number, offset and length of a line."""
-        return self.block.first_record + index, int(self.block.offsets[index]), int(self.block.lengths[index])
+        offsets, lengths = self._places
+        return self.block.first_record + index, offsets[index], lengths[index]
+
+    @cached_property
+    def _places(self) -> tuple[list[int], list[int]]:
+        return self.block.offsets.tolist(), self.block.lengths.tolist()
 
 
 def text_blocks(
