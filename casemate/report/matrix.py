@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from casemate.intel.attack import Knowledge
+from casemate.intel.crosswalk import locate
 from casemate.report.elements import Element, element
 from casemate.report.gather import ReportInput, TechniqueRow
 from casemate.schema.findings import SEVERITIES
@@ -68,11 +69,16 @@ def _cell(row: TechniqueRow, given: ReportInput, first_finding: Mapping[str, str
 
 
 def technique_name(technique: str, given: ReportInput) -> str | None:
-    """The published name of a technique, with its parent's, None where the framework is not installed."""
+    """The published name of a technique, with its parent's, None where the framework is not installed.
+
+    An id that the installed release lacks is named by the crosswalk, or said to be unknown.
+    """
     known: Knowledge | None = given.atlas if technique.startswith("AML.") else given.attack
     found = known.technique(technique) if known is not None else None
-    if known is None or found is None:
+    if known is None:
         return None
+    if found is None:
+        return locate(technique, known).name or "(not in the installed release)"
     parent = known.technique(found.parent) if found.parent else None
     return f"{parent.name}: {found.name}" if parent is not None else found.name
 
