@@ -76,7 +76,7 @@ def inspect_members(_layout: Layout, members: list[Content], inspection: Inspect
 
 
 def _storage(member: Content, storage: Storage, inspection: Inspection) -> None:
-    if storage.bytes is None or member.size == storage.bytes:
+    if storage.bytes is None or member.size in (0, storage.bytes):  # inputs of a trace are stored without their bytes
         if inspection.options.full:
             inspection.content.read(0, 0)
         else:

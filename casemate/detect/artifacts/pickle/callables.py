@@ -160,6 +160,11 @@ def is_library(module: str) -> bool:
     return root in STANDARD_LIBRARY or root in LIBRARIES
 
 
+def is_numerical(module: str) -> bool:
+    """Whether the module is of a library whose pickles are known by heart: what is not allowed has no place there."""
+    return module.split(".", 1)[0] in ("torch", "numpy", "scipy", "pandas", "sklearn", "joblib")
+
+
 def is_standard(module: str) -> bool:
     """Whether the module is of the standard library."""
     return module.split(".", 1)[0] in STANDARD_LIBRARY
@@ -172,6 +177,16 @@ def _is_function(name: str) -> bool:
 def is_function(name: str) -> bool:
     """Whether the last part of the name looks like a function's (classes are written in capitals)."""
     return _is_function(name.rpartition(".")[2])
+
+
+COMMAND_WORDS = re.compile(
+    r"^\s*(echo|touch|cat|ls|mkdir|kill|chown|nohup|sudo|ssh|scp|id|whoami|uname|hostname|calc(\.exe)?|ping|env)\b(?!\.)"
+)
+
+
+def reads_like_command(text: str) -> bool:
+    """Whether the text begins with a program's name; words of a language do too, so it only counts for functions."""
+    return bool(COMMAND_WORDS.search(text[:1000]))
 
 
 def reads_like_code(text: str) -> bool:

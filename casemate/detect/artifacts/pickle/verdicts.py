@@ -17,9 +17,11 @@ from casemate.detect.artifacts.pickle.callables import (
     Standing,
     is_function,
     is_library,
+    is_numerical,
     is_standard,
     known,
     reads_like_code,
+    reads_like_command,
     renamed,
 )
 from casemate.detect.artifacts.pickle.chains import FOLLOWING, attribute_of, imported
@@ -243,9 +245,10 @@ class Judgement:
         self._called.add(f"{module}.{name}")
         call = f"{module}.{name}{_in_brackets(arguments)}"
         words = list(texts(arguments))
-        if any(reads_like_code(word) for word in words):
+        function = is_function(name)
+        if any(reads_like_code(word) or (function and reads_like_command(word)) for word in words):
             self.say(CALLS_WITH_CODE, call, offset, f"calls {call}")
-        elif is_function(name) and words and (is_standard(module) or ("." in name and is_library(module))):
+        elif function and words and _has_no_place(module, name):
             self.say(CALLS_LIBRARY, call, offset, f"calls {call}")
         else:
             self.say(UNKNOWN_IMPORT, f"{module}.{name}, which is not known here", offset, f"calls {call}")
@@ -309,6 +312,13 @@ class Judgement:
                 for key in part.items[::2]:
                     if isinstance(key, str) and key in BEHAVIOUR:
                         self.say(HOOKS, f"sets {key} of {meaning}", change.offset)
+
+
+def _has_no_place(module: str, name: str) -> bool:
+    """Whether a function that is not allowed is one of a library that needs none but those."""
+    if is_standard(module) or ("." in name and is_library(module)):
+        return True
+    return is_numerical(module) and not name.startswith("_")
 
 
 def _in_brackets(arguments: tuple[Any, ...]) -> str:
