@@ -30,7 +30,7 @@ from casemate.explore.overview import coverage_document
 from casemate.explore.runs import last_run
 from casemate.explore.tables import native_filled, stored_tables
 
-EXAMPLES = "Example: casemate coverage --case CASE   or   casemate coverage --case CASE --why 'Login page asked for'"
+EXAMPLES = "Example: casemate coverage --case CASE   or   casemate coverage --case CASE --why 'Private SSH Key Read'"
 
 app = typer.Typer(
     help="What could be seen and what could not: sources, silences, missing numbers, clocks, rules.",
@@ -137,7 +137,7 @@ def add(
     _print_one(made, as_json)
 
 
-@asked.command("list", epilog="Example: casemate coverage request list --case CASE --json")
+@asked.command("list", epilog="Example: casemate coverage request list --case CASE")
 def list_requests(case: CaseOption, as_json: JsonOption = False) -> None:
     """Everything that was asked for, oldest first."""
     now = dt.datetime.now(dt.UTC)

@@ -100,9 +100,9 @@ class CoverageFacts:
         return blind_spots(self.streams, self.stopped, self.rules.sources, self.numberings, self.levels)
 
 
-def case_coverage(case: Case, *, now: datetime) -> CoverageFacts:
-    """Gather everything; `now` decides which promises are overdue."""
-    engine = DuckDBEngine()
+def case_coverage(case: Case, *, now: datetime, engine: Engine | None = None) -> CoverageFacts:
+    """Gather everything; `now` decides which promises are overdue.  A given `engine` is left open."""
+    given, engine = engine, engine or DuckDBEngine()
     try:
         stored = stored_tables(case)
         engine.use(stored)
@@ -131,7 +131,8 @@ def case_coverage(case: Case, *, now: datetime) -> CoverageFacts:
             now=now,
         )
     finally:
-        engine.close()
+        if given is None:
+            engine.close()
 
 
 def narrowed(facts: CoverageFacts, host: str | None, source: str | None) -> CoverageFacts:

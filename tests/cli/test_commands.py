@@ -123,7 +123,8 @@ def test_output_for_people_fits_80_columns(small: Small, monkeypatch: pytest.Mon
 
 EVERYTHING: list[list[str]] = [
     *PEOPLE,
-    ["show", "coverage"],
+    ["coverage"],
+    ["coverage", "--why", "Private SSH Key Read"],
     ["show", "rules"],
     ["show", "measures"],
     ["show", "rows", "evidence.files"],
@@ -204,6 +205,8 @@ def commands() -> Iterator[tuple[str, str]]:
     def walk(command: Any, words: list[str]) -> Iterator[tuple[str, str]]:
         children = getattr(command, "commands", None)
         if children:
+            if words and command.invoke_without_command:
+                yield " ".join(words), command.epilog or ""
             for name, child in children.items():
                 yield from walk(child, [*words, name])
         else:
@@ -249,7 +252,7 @@ def test_examples_work(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_every_command_is_documented() -> None:
     page = (ROOT / "docs" / "commands.md").read_text().replace("\\|", "|")
     documented = set()
-    for group, words in re.findall(r"^\| `casemate (\w+)(?: ([a-z|]+))?", page, re.MULTILINE):
+    for group, words in re.findall(r"^\| `casemate (\w+(?: request)?)(?: ([a-z|]+))?", page, re.MULTILINE):
         documented |= {f"{group} {word}".strip() for word in words.split("|")}
     assert documented == set(COMMANDS)
 

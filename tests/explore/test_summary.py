@@ -167,22 +167,6 @@ def test_the_silence_is_the_blind_spot(case):
     assert blind["silence_from"] == "2024-04-19T00:59:00Z"
 
 
-def test_a_sparse_log_is_not_a_blind_spot():
-    def source(**changes) -> SourceCoverage:
-        given = {
-            "records": 23,
-            "first": START,
-            "last": START + timedelta(hours=72),
-            "longest_silence_seconds": 8 * 3600,
-        }
-        ends = {"table": "zeek_notice", "host": None, "undated": 0, "silence_from": START, "silence_to": START}
-        return SourceCoverage(**{**ends, **given, **changes})
-
-    assert not source().silence_is_unusual
-    assert source(records=50_000).silence_is_unusual
-    assert not source(records=50_000, longest_silence_seconds=1_800).silence_is_unusual
-
-
 def test_a_success_comes_before_volume_in_sources(case):
     assert [row.value for row in gathered(case).top_sources] == ["198.51.100.7", "192.0.2.1"]
 

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 
 import ibis
 
-from casemate.detect.coverage.sources import KEYS, Collect, Hold, of_source, stacked
+from casemate.detect.coverage.sources import KEYS, UTC_TIME, Collect, Hold, of_source, stacked
 
 AGREE_SECONDS = 60
 FEWEST_PAIRS = 3
@@ -203,7 +203,7 @@ def _observer(table: ibis.Table) -> ibis.Value:
 
 
 def _seen(rows: ibis.Table, observer: ibis.Value, kind: str, key: ibis.Value) -> ibis.Table:
-    return rows.select(observer=observer, kind=ibis.literal(kind), key=key, time=rows.time)
+    return rows.select(observer=observer, kind=ibis.literal(kind), key=key, time=rows.time.cast(UTC_TIME))
 
 
 def _zeek(rows: ibis.Table) -> ibis.Value:

@@ -107,7 +107,9 @@ def _judged(source: Activity, start: datetime, end: datetime) -> Silence | None:
         return None
     days = {(hour // 24 + 3) % 7 for hour in silent[:MOST_HOURS]}
     rest = not weekends and (5 in days or 6 in days) and len(silent) <= LONG_WEEKEND_HOURS
-    return Silence(start, end, expected * source.records / active, rest)
+    # the hours at both ends count in part
+    part = (end - start).total_seconds() / HOUR / len(silent)
+    return Silence(start, end, expected * part * source.records / active, rest)
 
 
 def _without_hours(source: Activity, start: datetime, end: datetime, talking: float) -> Silence | None:

@@ -48,6 +48,9 @@ STREAM_COLUMNS: dict[str, tuple[str, ...]] = {"windows_event": ("Channel", "Prov
 KEYS = ("table", "named", "flow")
 """Table, host and stream; the last two are empty, not null, where unknown, so that they can be grouped by."""
 
+UTC_TIME = "timestamp('UTC', 6)"
+"""The type of every time; Spark forgets the zone of what it holds."""
+
 Collect = Callable[[ibis.Table], pa.Table]
 """Executes an expression and gives its rows, times as UTC."""
 Hold = Callable[[ibis.Table], ibis.Table]
@@ -122,7 +125,7 @@ def stacked(parts: Sequence[ibis.Table]) -> ibis.Table:
 def minutes(seen: ibis.Table) -> ibis.Table:
     """Per source and minute (since 1970): ``records`` and ``begin`` and ``end``, their first and last time; the
     records without a time have the minute null.  Everything else here is asked of these rows."""  # fmt: skip
-    origin = ibis.literal(EPOCH, type="timestamp('UTC', 6)")
+    origin = ibis.literal(EPOCH, type=UTC_TIME)
     placed = seen.mutate(minute=(seen.time.delta(origin, unit="microsecond") // MINUTE).cast("int64"))
     return placed.group_by([*KEYS, "minute"]).agg(
         records=placed.count(), begin=placed.time.min(), end=placed.time.max()

@@ -19,6 +19,7 @@ from casemate.detect.coverage.sources import (
     HOST_COLUMNS,
     KEYS,
     STREAM_COLUMNS,
+    UTC_TIME,
     Collect,
     Hold,
     of_source,
@@ -176,7 +177,7 @@ def _told(table: ibis.Table, act: Act) -> ibis.Table:
         flow=source["flow"],
         who=_first(table, act.who),
         what=_first(table, act.what),
-        time=table.time,
+        time=table.time.cast(UTC_TIME),
         evidence=table.evidence,
         record=table.record,
     )
