@@ -159,13 +159,25 @@ class _Varied:
     def __init__(self, batch: pa.RecordBatch, places: Sequence[_Place]) -> None:
         self.places = places
         rows = pa.array([place.row for place in places], pa.int64())
-        made = batch.take(rows)
+        made = _taken(batch, rows)
         for name in dict.fromkeys(place.decoded.field.name for place in places):
             made = _replaced(made, name, [_text_of(place, name) for place in places])
         number = made.schema.get_field_index("record")
         self.batch = made.set_column(number, batch.schema.field("record"), pa.array(np.arange(len(places)), pa.int64()))
         self.rows, self.row_of = np.unique(rows.to_numpy(), return_inverse=True)
-        self.recorded = batch.take(pa.array(self.rows))
+        self.recorded = _taken(batch, pa.array(self.rows))
+
+
+def _taken(batch: pa.RecordBatch, rows: pa.Array) -> pa.RecordBatch:
+    """Some rows, without the values of all others: a taken column would still carry the dictionary of the whole."""
+    return pa.RecordBatch.from_arrays([_taken_column(column, rows) for column in batch.columns], batch.schema.names)
+
+
+def _taken_column(column: pa.Array, rows: pa.Array) -> pa.Array:
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if column.null_count == len(column):  # most columns of most batches
+        return pa.nulls(len(rows), kind)
+    return column.take(rows).cast(kind)
 
 
 def _text_of(place: _Place, name: str) -> str | None:
