@@ -15,6 +15,7 @@ import ibis
 from casemate.case import Case
 from casemate.engine.duckdb import DuckDBEngine
 from casemate.engine.protocol import Engine
+from casemate.explore.coverage import case_coverage
 from casemate.explore.overview import case_summary
 from casemate.explore.summary import SummaryInput
 from casemate.explore.tables import stored_tables
@@ -89,7 +90,7 @@ class ReportInput:
 
 def gather(case: Case, made_at: datetime, shown: str) -> ReportInput:
     """Ask `case` for everything; `shown` is its path as the user wrote it."""
-    summary = case_summary(case, shown=shown)
+    summary = case_summary(case, shown=shown, coverage=case_coverage(case, now=made_at))
     engine = DuckDBEngine()
     engine.use(stored_tables(case))
     try:

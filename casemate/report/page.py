@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from casemate import __version__
+from casemate.explore.coverage_text import sections
 from casemate.explore.signal import DEFINITION as SIGNAL
-from casemate.explore.summary import Ranked
+from casemate.explore.summary import Ranked, worth_of
 from casemate.explore.terminal import answer, blind_spot
 from casemate.explore.why_judged import otherwise
 from casemate.export.content import ExportedFinding
@@ -117,6 +118,7 @@ def _sections(given: ReportInput) -> Iterator[Node]:
 def _coverage(given: ReportInput) -> Iterator[Node]:
     facts, sources = given.summary.facts, given.summary.coverage
     drawn, left = chart.coverage(sources)
+    yield element("p", mask(worth_of(given.summary)))
     yield _note(
         "Blue: from the first to the last record. Yellow: the longest silence, where the source's own rhythm does "
         "not explain it. A silence says that nothing was recorded, not why."
@@ -146,7 +148,12 @@ def _coverage(given: ReportInput) -> Iterator[Node]:
     ]
     yield _table(("source", "host", "records#", "no time#", "first", "last", "longest silence"), rows)
     if len(sources) > COVERAGE_ROWS:
-        yield _note(f"{len(sources) - COVERAGE_ROWS:,} more log sources: casemate show coverage.")
+        yield _note(f"{len(sources) - COVERAGE_ROWS:,} more log sources: casemate coverage.")
+    if given.summary.facts_of_coverage is not None:
+        for title, lines in sections(given.summary.facts_of_coverage):
+            if lines:
+                yield element("h3", title[0].upper() + title[1:])
+                yield element("ul", [element("li", mask(line)) for line in lines])
 
 
 def _timeline(given: ReportInput) -> Iterator[Node]:
