@@ -28,7 +28,7 @@ STYLES = {
 
 
 def chart(series: Series) -> Iterator[Text]:
-    """The series as lines of at most :data:`LABEL` and 60 characters."""
+    """The series as lines of at most 78 characters for numbers below ten million."""
     most = max(max(values) for values in series.counts.values())
     for kind, values in series.counts.items():
         bars = "".join(_bar(value, most) for value in values)
@@ -39,7 +39,11 @@ def chart(series: Series) -> Iterator[Text]:
     yield _axis(series)
     for what, when in series.moments:
         place = int((when - series.begin).total_seconds() // series.bucket_seconds)
-        yield Text.assemble(" " * (LABEL + place), ("^ ", "bold"), f"{what} {when:%H:%M:%S}")
+        said = f"{what} {when:{_form(series)}}"
+        if place > len(series.reached) // 2 and LABEL + place > len(said):  # on the side where there is room
+            yield Text.assemble(" " * (LABEL + place - len(said) - 1), f"{said} ", ("^", "bold"))
+        else:
+            yield Text.assemble(" " * (LABEL + place), ("^ ", "bold"), said)
 
 
 def _bar(value: int, most: int) -> str:
@@ -74,11 +78,17 @@ def _cell(value: int, row: int, top: float, on_line: bool, over: bool) -> tuple[
 def _axis(series: Series) -> Text:
     number = len(series.reached)
     end = series.begin + timedelta(seconds=series.bucket_seconds * number)
-    form = "%H:%M:%S" if end - series.begin < timedelta(days=1) else "%m-%d %H:%M"
+    form = _form(series)
     first, last = f"{series.begin:{form}}", f"{end:{form}}"
     room = number - len(first) - len(last)
     between = " " * room if room > 0 else " to "
     return Text(f"{'':<{LABEL}}{first}{between}{last}  ({span_of(series.bucket_seconds)} each)", "dim")
+
+
+def _form(series: Series) -> str:
+    """How times are written, by how long the series is."""
+    days = series.bucket_seconds * len(series.reached) / 86_400
+    return "%H:%M:%S" if days < 1 else "%m-%d %H:%M" if days < 60 else "%Y-%m-%d"
 
 
 def span_of(seconds: int) -> str:
@@ -86,4 +96,4 @@ def span_of(seconds: int) -> str:
     for size, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= size and seconds % size == 0:
             return f"{seconds // size} {name}"
-    return f"{seconds} s"
+    return f"{seconds / 86_400:.1f} d" if seconds > 86_400 else f"{seconds} s"

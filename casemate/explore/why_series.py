@@ -18,7 +18,7 @@ from casemate.engine.lookup import Ranges, rows_at
 from casemate.explore.tables import native_filled, stored_tables, views
 from casemate.explore.why_judged import Judged, judged
 
-MOST_BUCKETS = 60
+MOST_BUCKETS = 54
 WIDTHS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400, 604_800, 2_592_000)
 """Widths of buckets in seconds; the first that gives at most :data:`MOST_BUCKETS`."""
 MOST_EVENTS = 500_000
