@@ -37,6 +37,8 @@ def chart(series: Series) -> Iterator[Text]:
         )
     yield from _reached(series)
     yield _axis(series)
+    drawn = f"{series.measure}, running count; " if series.threshold is not None else ""
+    yield Text(f"{'':<{LABEL}}{drawn}a column is {span_of(series.bucket_seconds)}", "dim")
     for what, when in series.moments:
         place = int((when - series.begin).total_seconds() // series.bucket_seconds)
         said = f"{what} {when:{_form(series)}}"
@@ -63,7 +65,6 @@ def _reached(series: Series) -> Iterator[Text]:
         for value in series.reached:
             drawn.append(*_cell(value, row, top, row == line, value >= threshold))
         yield Text.assemble((f"{label[: LABEL - 1]:<{LABEL}}", "bold" if row == line else "dim"), drawn)
-    yield Text(f"{'':<{LABEL}}{series.measure}, running count", "dim")
 
 
 def _cell(value: int, row: int, top: float, on_line: bool, over: bool) -> tuple[str, str]:
@@ -82,7 +83,7 @@ def _axis(series: Series) -> Text:
     first, last = f"{series.begin:{form}}", f"{end:{form}}"
     room = number - len(first) - len(last)
     between = " " * room if room > 0 else " to "
-    return Text(f"{'':<{LABEL}}{first}{between}{last}  ({span_of(series.bucket_seconds)} each)", "dim")
+    return Text(f"{'':<{LABEL}}{first}{between}{last}", "dim")
 
 
 def _form(series: Series) -> str:
