@@ -15,8 +15,8 @@ import zipfile
 import zlib
 
 import numpy as np
-import pyarrow as pa
 import py7zr
+import pyarrow as pa
 import zstandard
 from artifacts_assembler import SYSTEM, pickled, value
 

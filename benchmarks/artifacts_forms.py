@@ -10,7 +10,7 @@ import struct
 import zlib
 from typing import Any
 
-from artifacts_assembler import CODE, COMMAND, EVAL, SYSTEM, Raw, call, named, old_named, pickled, unicode, value
+from artifacts_assembler import CODE, COMMAND, EVAL, SYSTEM, Raw, call, named, pickled, unicode, value
 
 _C = COMMAND.encode()
 _getattr = named("builtins", "getattr")

@@ -56,18 +56,14 @@ def inspect(content: Content, inspection: Inspection) -> None:
         if count == 0 and trace.result == TORCH_MAGIC:
             legacy_storages(content, inspection, position, lambda at: _stream(content, inspection, at))
             return
-        rest = content.read(position - content.begin, 64)
-        if not rest.strip(PADDED):
-            position = _after_padding(content, position)
-            inspection.own(trace.end - content.begin, position - content.begin)
-            if position >= content.end:
-                return
-        if not recognise(content.part(content.name, position - content.begin, content.size)):
-            if content.end - position:
-                inspection.report(
-                    AFTER, f"{content.end - position} bytes after the last stream", position - content.begin
-                )
+        position = _after_padding(content, position)
+        if position >= content.end:
+            inspection.own(trace.end - content.begin, content.size)
             return
+        if not recognise(content.part(content.name, position - content.begin, content.size)):
+            inspection.report(AFTER, f"{content.end - position} bytes after the last stream", position - content.begin)
+            return
+        inspection.own(trace.end - content.begin, position - content.begin)
     raise TooMuchError(TOO_MUCH, f"more than {MOST_STREAMS} pickle streams in one file")
 
 

@@ -110,11 +110,11 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
             if opcode == 0x94:  # MEMOIZE
                 memo[len(memo)] = stack[-1]
             elif opcode == 0x8C:  # SHORT_BINUNICODE
-                start = position + 1
-                position = start + data[position]
+                first_byte = position + 1
+                position = first_byte + data[position]
                 if position > end:
                     raise _BrokenError("a string is cut off")
-                push(data[start:position].decode("utf-8", "surrogatepass"))
+                push(data[first_byte:position].decode("utf-8", "surrogatepass"))
             elif opcode == 0x4B:  # BININT1
                 push(data[position])
                 position += 1
@@ -128,14 +128,14 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                 position += 8
                 push(A_FLOAT)
             elif opcode == 0x58:  # BINUNICODE
-                start = position + 4
-                position = start + _unsigned_4(data, position)[0]
+                first_byte = position + 4
+                position = first_byte + _unsigned_4(data, position)[0]
                 if position > end:
                     raise _BrokenError("a string is cut off")
                 push(
-                    data[start:position].decode("utf-8", "surrogatepass")
-                    if position - start <= COPIED_BYTES
-                    else Blob(start, position - start, True)
+                    data[first_byte:position].decode("utf-8", "surrogatepass")
+                    if position - first_byte <= COPIED_BYTES
+                    else Blob(first_byte, position - first_byte, True)
                 )
             elif opcode == 0x28:  # MARK
                 marks.append(stack)
@@ -239,13 +239,13 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                 value = stack.pop()
                 _add(0x65, stack[-1], [value], start, see)
             elif opcode == 0x43:  # SHORT_BINBYTES
-                start = position + 1
-                position = start + data[position]
+                first_byte = position + 1
+                position = first_byte + data[position]
                 if position > end:
                     raise _BrokenError("bytes are cut off")
-                push(bytes(data[start:position]))
-                if position - start >= 16:
-                    blobs.append((start, position - start))
+                push(bytes(data[first_byte:position]))
+                if position - first_byte >= 16:
+                    blobs.append((first_byte, position - first_byte))
             elif opcode == 0x95:  # FRAME
                 if position + 8 > end:
                     raise _BrokenError("a frame's length is cut off")
@@ -269,20 +269,20 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                 if position + width > end:
                     raise _BrokenError("a length is cut off")
                 length = (_unsigned_4 if width == 4 else _unsigned_8)(data, position)[0]
-                start = position + width
-                position = start + length
+                first_byte = position + width
+                position = first_byte + length
                 if position > end:
                     raise _BrokenError("bytes are cut off")
                 if length > COPIED_BYTES:
-                    push(Blob(start, length, opcode == 0x8D))
+                    push(Blob(first_byte, length, opcode == 0x8D))
                 elif opcode == 0x8D:
-                    push(data[start:position].decode("utf-8", "surrogatepass"))
+                    push(data[first_byte:position].decode("utf-8", "surrogatepass"))
                 elif opcode == 0x96:
-                    push(bytearray(data[start:position]))
+                    push(bytearray(data[first_byte:position]))
                 else:
-                    push(bytes(data[start:position]))
+                    push(bytes(data[first_byte:position]))
                 if opcode != 0x8D and length >= 16:
-                    blobs.append((start, length))
+                    blobs.append((first_byte, length))
             elif opcode == 0x8A or opcode == 0x8B:  # LONG1 LONG4
                 if opcode == 0x8A:
                     length = data[position]
@@ -292,11 +292,13 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                     position += 4
                     if length < 0:
                         raise _BrokenError("LONG pickle has negative byte count")
-                start = position
+                first_byte = position
                 position += length
                 if position > end:
                     raise _BrokenError("a number is cut off")
-                push(int.from_bytes(data[start:position], "little", signed=True) if length <= SMALL_LONG else A_LONG)
+                push(
+                    int.from_bytes(data[first_byte:position], "little", signed=True) if length <= SMALL_LONG else A_LONG
+                )
             elif opcode == 0x30:  # POP
                 if stack:
                     stack.pop()
@@ -319,16 +321,16 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                     position += 4
                     if length < 0:
                         raise _BrokenError("BINSTRING pickle has negative byte count")
-                start = position
+                first_byte = position
                 position += length
                 if position > end:
                     raise _BrokenError("a string is cut off")
                 if length > COPIED_BYTES:
-                    push(Blob(start, length, False))
+                    push(Blob(first_byte, length, False))
                 else:
-                    push(_python_2_text(bytes(data[start:position])))
+                    push(_python_2_text(bytes(data[first_byte:position])))
                 if length >= 16:
-                    blobs.append((start, length))
+                    blobs.append((first_byte, length))
             elif opcode == 0x8F:  # EMPTY_SET
                 push(Members([]))
             elif opcode == 0x6C or opcode == 0x64 or opcode == 0x91:  # LIST DICT FROZENSET
@@ -420,6 +422,7 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
         cut = position >= end
         trace.broken = "the stream ends inside an opcode" if cut else f"stack underflow ({type(error).__name__})"
         trace.end = start
+    trace.end = min(trace.end, end)
     trace.opcodes = most_opcodes - left
     return trace
 
