@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 import yaml
 from sigma.rule.base import SigmaYAMLLoader
 
@@ -173,7 +174,11 @@ def _from_file(path: Path, rules: Sequence[KnownRule]) -> Read:
         raise BadInput("holds something else than one Sigma filter", where=str(path))
     documents = [one for one in yaml.load_all(files[0].content or b"", Loader=SigmaYAMLLoader) if one]
     document = next(one for one in documents if isinstance(one, dict) and "filter" in one)
-    detection = {str(name): part for name, part in document["filter"].items() if name != "rules"}
+    given = {str(name): part for name, part in document["filter"].items() if name != "rules"}
+    try:  # as the custody log will give it back
+        detection = orjson.loads(orjson.dumps(given, option=orjson.OPT_NON_STR_KEYS))
+    except TypeError as error:
+        raise BadInput(f"holds a value that cannot be kept: {error}", where=str(path)) from None
     named = document["filter"]["rules"]
     named = [named] if isinstance(named, str) else named
     names = () if not named or named == ["any"] else tuple(find_rule(rules, str(name)).id for name in named)

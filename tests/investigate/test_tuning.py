@@ -266,6 +266,23 @@ def test_evidence_that_comes_later_is_tuned_too(desk: Desk, tmp_path: Path) -> N
     assert desk.count(LOGIN) == 10
 
 
+def test_a_log_that_grows_takes_its_suppressed_findings_along(desk: Desk, tmp_path: Path) -> None:
+    before = desk.hashes()
+    desk.add(LOGIN, "c-ip: 192.0.2.4")
+    line = '192.0.2.4 - - [03/Mar/2026:01:00:0{} +0000] "GET /login HTTP/1.1" 200 12 "-" "check"\n'
+    log = tmp_path / "growing.log"
+    log.write_text(line.format(1) + line.format(2)[:-1])
+    desk.run(log)
+    log.write_text(line.format(1) + line.format(2) + line.format(3))
+    desk.run(log)
+    gone = rows_of(desk.path, "suppressed_findings")
+    assert len(gone) == len({row["id"] for row in gone}) == 6
+    assert {row["finding"] for row in rows_of(desk.path, "suppressed_records")} == {row["id"] for row in gone}
+    desk.remove_all()
+    assert desk.count(LOGIN) == 12
+    assert desk.hashes() != before
+
+
 def test_a_tuning_outlives_a_rule_update_and_says_when_its_rule_is_gone(desk: Desk) -> None:
     desk.add(LOGIN, "c-ip: 192.0.2.4")
     file = desk.options.rules[0]

@@ -34,6 +34,8 @@ FINDING_LOG_SOURCE = {"product": "casemate", "service": "finding"}
 """Log source of a filter whose fields are those of findings."""
 NAMESPACE = uuid.UUID("6f0d5f0c-3b0e-5d0a-9a6e-6d2f4c1f7f52")
 REASON_LENGTH = 2_000
+CONDITION_BYTES = 256 * 1024
+"""Longest condition, as JSON; a custody log that someone else wrote is not trusted with more."""
 SHORT = 8
 """Digits of an id that people type."""
 
@@ -101,6 +103,8 @@ def make_tuning(
         raise BadInput("say why in one line of text", where="--reason")
     if severity is not None and severity not in SEVERITIES:
         raise BadInput(f"no severity '{severity}'", where="--set", hint="one of " + ", ".join(SEVERITIES))
+    if not _is_short(detection):
+        raise BadInput(f"a condition longer than {CONDITION_BYTES} bytes", where="--where")
     said = {
         "kind": kind,
         "about": about,
@@ -155,6 +159,8 @@ def from_plain(plain: Mapping[str, Any]) -> Tuning:
     detection, log_source = values["detection"], values["log_source"]
     if detection is not None and not (isinstance(detection, dict) and isinstance(detection.get("condition"), str)):
         raise ValueError("no detection")
+    if not _is_short(detection):
+        raise ValueError("a condition that is too long")
     if not isinstance(log_source, dict) or values["kind"] not in KINDS or values["about"] not in ABOUT:
         raise ValueError("not a tuning")
     if values["kind"] == "severity" and values["severity"] not in SEVERITIES:
@@ -168,6 +174,14 @@ def from_plain(plain: Mapping[str, Any]) -> Tuning:
         dt.date.fromisoformat(values["until"])
     values["rules"] = tuple(str(rule) for rule in values["rules"])
     return Tuning(**values)
+
+
+def _is_short(detection: Mapping[str, Any] | None) -> bool:
+    """Whether a condition is of reasonable size and holds nothing but what JSON knows."""
+    try:
+        return len(orjson.dumps(detection)) <= CONDITION_BYTES
+    except TypeError:
+        return False
 
 
 def filter_document(tuning: Tuning) -> dict[str, Any]:
