@@ -15,6 +15,7 @@ BARS = "▁▂▃▄▅▆▇█"
 QUIET = "·"
 ROWS = 6
 LABEL = 12
+MOST_CHARACTERS = 78
 STYLES = {
     "failures": "red",
     "errors": "red",
@@ -28,7 +29,7 @@ STYLES = {
 
 
 def chart(series: Series) -> Iterator[Text]:
-    """The series as lines of at most 78 characters for numbers below ten million."""
+    """The series as lines of at most :data:`MOST_CHARACTERS` for numbers below ten million."""
     most = max(max(values) for values in series.counts.values())
     for kind, values in series.counts.items():
         bars = "".join(_bar(value, most) for value in values)
@@ -42,8 +43,9 @@ def chart(series: Series) -> Iterator[Text]:
     for what, when in series.moments:
         place = int((when - series.begin).total_seconds() // series.bucket_seconds)
         said = f"{what} {when:{_form(series)}}"
-        if place > len(series.reached) // 2 and LABEL + place > len(said):  # on the side where there is room
-            yield Text.assemble(" " * (LABEL + place - len(said) - 1), f"{said} ", ("^", "bold"))
+        left = LABEL + place - len(said) - 1
+        if LABEL + place + 2 + len(said) > MOST_CHARACTERS and left >= 0:  # on the side where there is room
+            yield Text.assemble(" " * left, f"{said} ", ("^", "bold"))
         else:
             yield Text.assemble(" " * (LABEL + place), ("^ ", "bold"), said)
 

@@ -20,6 +20,11 @@ MEASURES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "password_spraying": (("accounts", "accounts", "failing accounts"),),
     "password_spraying_outside": (("accounts", "accounts", "failing accounts"),),
     "account_enumeration": (("accounts", "accounts", "failing accounts"), ("failures", "failures_inside", "failures")),
+    "password_spraying_explicit": (("accounts", "accounts", "accounts"),),
+    "distributed_guessing": (("networks", "networks", "networks"),),
+    "distributed_guessing_known": (("networks", "networks", "networks"),),
+    "failing_from_many_hosts": (("networks", "networks", "hosts"),),
+    "ping_sweep_inside": (("hosts", "hosts_inside", "own hosts"),),
     "repeated_failure": (("failures", "failures_inside", "failures"),),
     "horizontal_scan": (("hosts", "hosts", "own hosts"),),
     "horizontal_scan_inside": (("hosts", "hosts_inside", "own hosts"),),
@@ -30,6 +35,7 @@ MEASURES: dict[str, tuple[tuple[str, str, str], ...]] = {
 MARGINS: dict[str, str] = {
     "horizontal_scan": "counted are hosts that failed less those that answered",
     "horizontal_scan_inside": "counted are hosts that failed less those that answered",
+    "ping_sweep_inside": "counted are hosts that failed less those that answered",
     "vertical_scan": "counted are services that failed less those that answered",
     "vertical_scan_inside": "counted are services that failed less those that answered",
     "web_content_search": "counted are paths that only ever gave errors, and they must be more than half",
@@ -107,7 +113,7 @@ def _behaviour(tree: Mapping[str, Any]) -> Iterator[str]:
         yield ONE_IS_ENOUGH[rule]
     one = judged(tree)
     thresholds, counts = _numbers(tree.get("thresholds")), _numbers(tree.get("counts"))
-    gap = thresholds.get("burst_gap_seconds")
+    gap = thresholds.get("burst_gap_seconds", thresholds.get("episode_gap_seconds"))
     slow = bool(counts.get("slow"))
     if one is not None:
         within = "over all of the evidence" if slow else f"with no gap above {_span(gap)}" if gap else "in one burst"

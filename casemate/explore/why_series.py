@@ -102,7 +102,10 @@ def drawn(of: str, events: Iterable[Event], decided: Judged | None) -> Series | 
     seen: set[str] = set()
     value = 0
     when: datetime | None = None
-    apart = decided is not None and decided.count in ("accounts", "hosts", "services", "paths")
+    apart = decided is not None and decided.count in DISTINCT
+    # only what is drawn is held against the threshold: not the count of records against one of networks
+    if decided is not None and not (apart and any(event.distinct for event in ordered)) and decided.count not in EACH:
+        decided = None
     for event in ordered:
         place = int((event.time - begin).total_seconds() // width)
         counts[event.kind][place] += 1
@@ -115,7 +118,8 @@ def drawn(of: str, events: Iterable[Event], decided: Judged | None) -> Series | 
             when = event.time
     for place in range(1, number):
         reached[place] = max(reached[place], reached[place - 1])
-    moments = [("threshold reached", when)] if when is not None else []
+    same = decided is not None and (not decided.exact or decided.value == value)
+    moments = [("threshold reached", when)] if when is not None and same else []
     lost = next((event.time for event in ordered if event.kind == "failures"), None)
     won = next((e.time for e in ordered if e.kind == "successes" and (lost is None or e.time >= lost)), None)
     if won is not None:
@@ -133,6 +137,10 @@ def drawn(of: str, events: Iterable[Event], decided: Judged | None) -> Series | 
     )
 
 
+DISTINCT = frozenset({"accounts", "hosts", "services", "paths", "networks"})
+"""Counts of different values."""
+EACH = frozenset({"failures", "tries", "probes", "requests"})
+"""Counts of events."""
 NOT_COUNTED = frozenset({"successes", "answered"})
 KINDS = ("failures", "undecided", "successes", "unanswered", "refused", "blocked", "empty", "answered", "errors")
 
@@ -174,6 +182,28 @@ def _guessing(tables: Mapping[str, ibis.Table], finding: Mapping[str, Any], tree
         return Event(_utc(row["time"]), STATUS_KINDS.get(row["status"], "undecided"), row["distinct"])
 
     return f"logons from {source} to {target}", rows.order_by("time"), event
+
+
+def _distributed(tables: Mapping[str, ibis.Table], finding: Mapping[str, Any], tree: Mapping[str, Any]) -> Read:
+    rows = tables["authentication"]
+    target, account = _value(finding["target"]), str(tree.get("counts", {}).get("account"))
+    rows = _between(rows, finding["time"], finding["time_end"] or finding["time"])
+    rows = rows.filter(
+        _any(rows, ["dst_endpoint_ip", "dst_endpoint_hostname", "device_hostname", "service_name"], target)
+    )
+    rows = rows.filter(
+        (rows.user_name.lower() == account).fill_null(False) & (rows.status == "Failure").fill_null(False)
+    )
+    inside = tree.get("rule") == "failing_from_many_hosts"
+    rows = rows.select("time", address=rows.src_endpoint_ip)
+
+    def event(row: dict[str, Any]) -> Event:
+        address = row["address"] or ""
+        separator = ":" if ":" in address else "."
+        network = address if inside else separator.join(address.split(separator)[:2])
+        return Event(_utc(row["time"]), "failures", network or None)
+
+    return f"failed logons of {account} to {target}", rows.order_by("time"), event
 
 
 def _scans(tables: Mapping[str, ibis.Table], finding: Mapping[str, Any], tree: Mapping[str, Any]) -> Read:
@@ -239,6 +269,7 @@ def _web(tables: Mapping[str, ibis.Table], finding: Mapping[str, Any], tree: Map
 
 READERS: dict[str, Callable[[Mapping[str, ibis.Table], Mapping[str, Any], Mapping[str, Any]], Read]] = {
     "guessing": _guessing,
+    "distributed_guessing": _distributed,
     "scans": _scans,
     "web_searches": _web,
 }

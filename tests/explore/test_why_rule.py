@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from casemate.detect.behaviour import ANALYTICS
 from casemate.explore.why_chart import chart
-from casemate.explore.why_judged import judged, otherwise
+from casemate.explore.why_judged import MEASURES, ONE_IS_ENOUGH, SLOW_THRESHOLDS, judged, otherwise
 from casemate.explore.why_rule import leaves, rule_text, ruled_out
 from casemate.explore.why_series import MOST_BUCKETS, Event, drawn
 
@@ -132,6 +134,27 @@ def test_a_correlation_names_its_condition() -> None:
 
 def test_nothing_is_invented_for_an_unknown_behaviour() -> None:
     assert otherwise("behaviour.new", {"rule": "new", "counts": {"a": 3}, "thresholds": {"b": 2}}) == ()
+
+
+@pytest.mark.parametrize(
+    ("rule", "settings_of"),
+    [(rule.name, analytic.settings) for analytic in ANALYTICS for rule in analytic.rules],
+    ids=[rule.name for analytic in ANALYTICS for rule in analytic.rules],
+)
+def test_every_behaviour_says_what_decides(rule: str, settings_of: object) -> None:
+    assert rule in MEASURES or rule in ONE_IS_ENOUGH
+    thresholds = asdict(settings_of)  # type: ignore[call-overload]
+    for _, threshold, _ in MEASURES.get(rule, ()):
+        assert threshold in thresholds
+        assert SLOW_THRESHOLDS.get(threshold, threshold) in thresholds or threshold not in SLOW_THRESHOLDS
+
+
+def test_records_are_not_held_against_a_threshold_of_networks() -> None:
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    tree = {"rule": "distributed_guessing", "counts": {"networks": 10}, "thresholds": {"networks": 10}}
+    series = drawn("x", [Event(start, "records", None)] * 30, judged(tree))
+    assert series is not None
+    assert (series.threshold, series.moments) == (None, ())
 
 
 def test_a_series_tells_when_the_threshold_was_reached() -> None:
