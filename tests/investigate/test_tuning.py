@@ -24,6 +24,7 @@ from casemate.explore.runs import last_run
 from casemate.explore.summary import summary
 from casemate.investigate.rerun import compare, rerun, rules_of_run, tunings_of_run
 from casemate.investigate.retune import Proposal, Retuned, preview, propose, retune
+from casemate.investigate.rule_update import case_effect, differences, read_side
 from casemate.investigate.run import Options, investigate
 from casemate.settings import Asset, Settings
 from casemate.triage import Change, mark
@@ -341,3 +342,24 @@ def test_a_filter_of_ones_own(desk: Desk, tmp_path: Path) -> None:
 def test_what_cannot_be_is_refused(desk: Desk, rule: str, where: tuple[str, ...], said: str) -> None:
     with pytest.raises(BadInput, match=said):
         desk.proposal(rule, *where)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "gained", "lost"),
+    [
+        ("gte: 10", "gte: 20", 0, 1),  # the correlation itself
+        ("keywords: [Failed password]", "keywords: [nothing]", 0, 2),  # the rule it looks at
+        ("title: Many passwords refused", "title: Many refused", 0, 0),  # metadata
+        ("contains: login", "contains: id=3", 0, 9),  # asked of the path, which holds no query
+    ],
+)
+def test_what_another_version_of_the_rules_changes(
+    desk: Desk, tmp_path: Path, old: str, new: str, gained: int, lost: int
+) -> None:
+    other = tmp_path / "other.yml"
+    other.write_text(RULES.replace(old, new))
+    before, after = read_side(str(desk.options.rules[0])), read_side(str(other))
+    found = differences(before, after)
+    effect = case_effect(desk.case, desk.engine, before, after, found, desk.options.cache, {})
+    assert len(found) == 1
+    assert (effect.gained, effect.lost) == (gained, lost)
