@@ -123,7 +123,7 @@ def drawn(of: str, events: Iterable[Event], decided: Judged | None) -> Series | 
     lost = next((event.time for event in ordered if event.kind == "failures"), None)
     won = next((e.time for e in ordered if e.kind == "successes" and (lost is None or e.time >= lost)), None)
     if won is not None:
-        moments.append(("first success" if lost is None else "first success after a failure", won))
+        moments.append(("first success" if lost is None else "success after failure", won))
     return Series(
         of,
         begin,

@@ -167,7 +167,7 @@ def test_a_series_tells_when_the_threshold_was_reached() -> None:
     assert series.reached[-1] == 13
     assert dict(series.moments) == {
         "threshold reached": start + timedelta(seconds=45),
-        "first success after a failure": start + timedelta(seconds=70),
+        "success after failure": start + timedelta(seconds=70),
     }
     lines = [line.plain for line in chart(series)]
     assert any(line.startswith("10 needed") for line in lines)
