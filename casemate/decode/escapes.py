@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import unquote_to_bytes
 
 from casemate.decode.model import Budget, Piece
-from casemate.decode.readable import as_text
+from casemate.decode.readable import LEAST_DIFFERENT, as_text
 from casemate.decode.signs import Decoder
 
 ESCAPED_HEX = re.compile(r"(?:\\{1,2}x[0-9a-fA-F]{2}){4,}")
@@ -98,7 +98,9 @@ def percent_in_text(text: str, budget: Budget, _places: Sequence[int] = ()) -> I
 
 def _digits(digits: str, budget: Budget) -> Iterator[Piece]:
     if _letters(digits) if digits.isdigit() else not _one_letter(digits):
-        yield from _bytes(bytes.fromhex(digits), "hex", budget)
+        data = bytes.fromhex(digits)
+        if len(digits) < LEAST_PLAIN_HEX or len(set(data)) >= LEAST_DIFFERENT - 2:
+            yield from _bytes(data, "hex", budget)
 
 
 def _bytes(data: bytes, step: str, budget: Budget) -> Iterator[Piece]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from casemate.decode.model import Budget, Piece
 from casemate.decode.signs import Decoder
 
-LEAST_NUMBERS = 4
+LEAST_NUMBERS = 6
 BASE = re.compile(r"toint(?:16|32)?\s{0,4}\([^,]{0,60},\s{0,4}(16|8|2|10)\b", re.IGNORECASE)
 XOR = re.compile(r"-bxor\s{0,4}['\"(]{0,2}\s{0,2}(0x[0-9a-f]{1,2}|\d{1,3})(?!\d)", re.IGNORECASE)
 LISTS: dict[int, re.Pattern[str]] = {

@@ -15,6 +15,9 @@ LEAST_CHARACTERS = 4
 ASCII_SHARE = 0.6
 """Least share of ASCII in text of one or more bytes per character."""
 LATIN_SHARE = 0.95
+LEAST_DIFFERENT = 8
+"""Different bytes at the beginning of what may have been a raw deflate stream, or a long number: code that fills
+memory with one byte becomes such streams."""
 HEAD = 96
 LAYERS = 3
 """Compressed streams inside compressed streams."""
@@ -113,7 +116,8 @@ def _printable(text: str, steps: tuple[str, ...]) -> tuple[str, tuple[str, ...]]
 
 
 def _long_enough(text: str, steps: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:
-    if len(text) < LEAST_CHARACTERS or sum(character.isalnum() for character in text[:64]) < 2:
+    head = text[:64]
+    if len(text) < LEAST_CHARACTERS or len(set(head)) < 3 or sum(map(str.isalnum, head)) < 2:
         return None
     return text, steps
 
@@ -128,7 +132,7 @@ def _deflated(head: bytes) -> bool:
         out = zlib.decompressobj(-15).decompress(head, HEAD)
     except zlib.error:
         return False
-    return len(out) >= 8 and plain_text(out) is not None
+    return len(set(out)) >= LEAST_DIFFERENT and plain_text(out) is not None
 
 
 def _unpack(data: bytes, budget: Budget) -> tuple[str, bytes, str | None] | None:

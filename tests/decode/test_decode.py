@@ -204,6 +204,7 @@ def test_a_double_escape_is_two_layers() -> None:
         (UNIX_COMMAND, "/usr/lib/x86_64-linux-gnu/libexec/polkit-agent-helper-1 --some-long-option-name=value"),
         (UNIX_COMMAND, "tar -czf /var/backups/home.tar.gz --exclude=.cache /home"),
         (UNIX_COMMAND, "sha256sum -c e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+        (WINDOWS_COMMAND, "0x" + "46324632" * 6),
         (MESSAGE, "Accepted publickey for root: RSA SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8"),
         (ADDRESS, "/search?q=hello%20world&lang=en%2CDE"),
     ],
@@ -350,7 +351,7 @@ def test_any_text_decodes_within_limits_and_always_to_the_same(text: str, form: 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Co", "Cn")), min_size=6, max_size=120))
 def test_every_encoded_command_comes_back(text: str) -> None:
     given = decode(f"powershell -enc {wide(text)}", WINDOWS_COMMAND, LIMITS)
-    if sum(map(str.isalnum, text)) >= 2 and text.isprintable():
+    if sum(map(str.isalnum, text[:64])) >= 2 and len(set(text[:64])) >= 3 and text.isprintable():
         assert text in {one.text for one in given.variants}
 
 

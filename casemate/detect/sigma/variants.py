@@ -26,7 +26,7 @@ from casemate.detect.sigma.cache import open_matcher
 from casemate.detect.sigma.compiled import SUPPRESSED_SUFFIX, Node
 from casemate.detect.sigma.decoding import DecodedField, decoded_fields, decoded_rows, fields_read
 from casemate.detect.sigma.derived import DERIVED, DERIVED_PREFIX
-from casemate.detect.sigma.kernel import SigmaFindings, SigmaMatches, findings_of, matches_of
+from casemate.detect.sigma.kernel import LOWER_CONFIDENCE, SigmaFindings, SigmaMatches, findings_of, matches_of
 from casemate.detect.sigma.match import BatchMatches, TableMatcher
 from casemate.detect.sigma.why import shortened
 from casemate.engine.protocol import Kernel
@@ -344,6 +344,8 @@ def _of_records(
     columns["id"] = pa.array(
         [finding_id(rules[place], [address]) for place, address in zip(kept, addresses, strict=True)], pa.string()
     )
+    lower = [LOWER_CONFIDENCE[one] for one in columns["confidence"].to_pylist()]  # that it ran is not shown
+    columns["confidence"] = pa.array(lower, pa.string())
     columns["detector"] = pa.array([DETECTOR] * len(kept), pa.string())
     columns["why"] = pa.array(
         [_why(text, place.decoded) for text, place in zip(columns["why"].to_pylist(), places, strict=True)], pa.string()

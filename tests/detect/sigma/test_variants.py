@@ -64,6 +64,9 @@ def test_a_rule_matches_the_decoded_command_and_the_reason_says_what_was_decoded
     assert found["id"] == finding_id(RULE, [("e" * 64, 2)])
     assert found["records"] == [{"evidence": "e" * 64, "record": 2}]
     assert found["detector"] == DETECTOR == "sigma_decoded"
+    plain = TableMatcher(compiled(document), "windows_event")
+    (recorded,) = findings_of(plain, batch([process(DOWNLOAD)])).to_pylist()
+    assert (recorded["confidence"], found["confidence"]) in {("high", "medium"), ("medium", "low"), ("low", "low")}
     why = json.loads(found["why"])
     assert why["variant"] == {
         "field": "CommandLine",
