@@ -13,10 +13,12 @@ from __future__ import annotations
 # pyright: reportReturnType=false, reportCallIssue=false, reportIndexIssue=false, reportOptionalOperand=false
 # (what an Ibis column can do depends on its table, which is known at run time only)
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
+
+import ibis
 
 from casemate.case import Case
 from casemate.detect.behaviour import ANALYTICS
@@ -126,7 +128,7 @@ def case_coverage(case: Case, *, now: datetime, engine: Engine | None = None) ->
             levels=levels(native, events.get("authentication"), engine.collect),
             files=_files(engine),
             read_short=_read_short(engine),
-            rules=rule_facts(engine, run, _behaviour(native)),
+            rules=rule_facts(engine, run, _behaviour(_with_rows(events, engine))),
             requests=requests(case),
             now=now,
         )
@@ -179,13 +181,17 @@ def _read_short(engine: Engine) -> tuple[str, ...]:
     return tuple(told[:NOTES_READ])
 
 
-def _behaviour(native: Iterable[str]) -> dict[str, tuple[str, ...]]:
+def _with_rows(events: Mapping[str, ibis.Table], engine: Engine) -> set[str]:
+    """The event classes that have a record: a view may be fed by a table and find nothing in it."""
+    return {name for name, table in events.items() if engine.collect(table.select("record").limit(1)).num_rows}
+
+
+def _behaviour(classes: set[str]) -> dict[str, tuple[str, ...]]:
     """Techniques of the behaviour rules that have records of what they look at."""
-    classes = {view.event_class.name for view in VIEWS if view.native in set(native)}
     return {
         rule.rule_id: rule.techniques
         for analytic in ANALYTICS
-        if any(set(source.reads) & classes for source in analytic.sources)
+        if any(source.reads[0] in classes for source in analytic.sources)
         for rule in analytic.rules
     }
 
@@ -205,7 +211,7 @@ def blind_spots(
     spots = [
         *_cleared(told),
         *sorted([*_holes(numbered), *_silences(found, numbered)], key=lambda one: (-one.weight, one.where)),
-        *_without_records(rules),
+        *_without_records(rules, {product for one in found for product in products_of(one.table)}),
         *_switched_off(switched_off),
         *_ends(found),
     ]
@@ -281,9 +287,29 @@ def numbers_over(source: SourceCoverage, numbered: Sequence[Numbering]) -> str |
     return None
 
 
-def _without_records(rules: Sequence[LogSourceFacts]) -> list[BlindSpot]:
+PRODUCTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("windows_", ("windows",)),
+    ("syslog", ("linux",)),
+    ("journald", ("linux",)),
+    ("linux_", ("linux",)),
+    ("zeek_", ("zeek",)),
+    ("cloudtrail", ("aws",)),
+    ("s3_", ("aws",)),
+    ("kubernetes_", ("kubernetes",)),
+    ("suricata_", ("suricata",)),
+    ("web_", ("apache", "nginx")),
+)
+"""Beginnings of names of native tables, and the products (as rules name them) that write such logs."""
+
+
+def products_of(table: str) -> tuple[str, ...]:
+    """The products that write to a native table."""
+    return next((products for beginning, products in PRODUCTS if table.startswith(beginning)), ())
+
+
+def _without_records(rules: Sequence[LogSourceFacts], products: set[str]) -> list[BlindSpot]:
     """Log sources without records; those of a product of which the case has nothing at all, as one."""
-    there = {_product(one.name) for one in rules if one.ran}
+    there = products | {_product(one.name) for one in rules if one.ran}
     found: list[BlindSpot] = []
     whole: dict[str, int] = {}
     for one in rules:
@@ -335,16 +361,21 @@ def _ends(found: Sequence[SourceCoverage]) -> list[BlindSpot]:
     return [BlindSpot("ends", "case", says, 0)]
 
 
+def _many(number: int, word: str) -> str:
+    return f"{number:,} {word}{'s' * (number != 1)}"
+
+
 def worth(kept: int, log_sources: int, rules: int | None, findings: int, spots: Sequence[BlindSpot]) -> str:
     """One sentence: what the answer of this run is worth."""
     if not kept:
         return "Nothing was read, so nothing can be said."
-    judged = f"{rules:,} rules and the behaviour analytics" if rules is not None else "the rules that apply"
-    opening = f"{judged} looked at {kept:,} records of {log_sources:,} log sources"
+    judged = f"{_many(rules, 'rule')} and the behaviour analytics" if rules is not None else "the rules that apply"
+    opening = f"{judged} looked at {_many(kept, 'record')} of {_many(log_sources, 'log source')}"
     first = next((spot for spot in spots if spot.kind != "ends"), None)
     unseen = f" What they could not see, first of all: {first.says}." if first else ""
     if findings:
-        return f"{opening} and made {findings:,} findings; of anything else this speaks only for these logs.{unseen}"
+        made = _many(findings, "finding")
+        return f"{opening} and made {made}; of anything else this speaks only for these logs.{unseen}"
     return f"{opening} and found none; that speaks only for what these logs record.{unseen}"
 
 
@@ -505,6 +536,8 @@ def numbers_say(one: Numbering) -> str:
     """A numbering in words."""
     if one.verdict == "restarted":
         return f"{one.doubled:,} numbers stand at two times: two machines of one name, or one set back"
+    if one.numbers == 1:
+        return f"one number, {one.lowest:,}"
     if one.verdict == "complete":
         return f"numbers {one.lowest:,} to {one.highest:,} without a hole"
     if one.verdict == "selection":

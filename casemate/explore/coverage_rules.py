@@ -13,11 +13,14 @@ from typing import Any
 
 import ibis
 
+from casemate.detect.behaviour import ANALYTICS
 from casemate.detect.sigma.logsources import EventSource, Where, sources_for
 from casemate.detect.sigma.rule_files import RuleFile, hash_rule_files, read_rule_files
 from casemate.engine.measures import Collect
 from casemate.engine.protocol import Engine
 from casemate.errors import BadInput, CasemateError
+from casemate.schema.ocsf import EVENT_CLASSES
+from casemate.views import VIEWS, ocsf_tables
 
 TECHNIQUE_TAG = re.compile(
     rb"[\s\"',\[-](?P<namespace>attack|atlas|aml|mitre_atlas|mitre-atlas)\.(?P<name>(?:aml\.)?t\d{4}(?:\.\d{3})?)\b",
@@ -27,6 +30,8 @@ TAGS = re.compile(rb"^tags\s*:", re.MULTILINE)
 TAGS_BYTES = 4_096
 """How far behind ``tags:`` techniques are looked for."""
 DERIVED_MARK = "="
+BEHAVIOUR = "behaviour"
+"""The log source under which behaviour rules are asked for."""
 SHOWN_CANDIDATES = 5
 
 
@@ -260,7 +265,7 @@ def why_rule(engine: Engine, filled: Sequence[str], run: Mapping[str, Any], want
     Raises:
         BadInput: no rule, or more than one, fits `wanted`.
     """
-    row = find_rule(rule_rows(engine), wanted)
+    row = find_rule([*rule_rows(engine), *_behaviour_rows()], wanted)
     findings = engine.read("findings")
     own = findings.filter(findings.rule_id == (row["rule_id"] or ""))
     [number] = engine.collect(own.count().name("number").as_table())["number"].to_pylist()
@@ -280,12 +285,42 @@ def why_rule(engine: Engine, filled: Sequence[str], run: Mapping[str, Any], want
         "findings": number,
         "answer": "",
     }
+    if row["log_source"] == BEHAVIOUR:
+        _describe_behaviour(engine, filled, found)
+        found["answer"] = _answer(found, None)
+        return found
     files, lacking = files_of(run)
     loaded = _loaded(files, row) if lacking is None else None
     if loaded is not None:
         _describe(engine, filled, loaded, found)
     found["answer"] = _answer(found, lacking)
     return found
+
+
+def _behaviour_rows() -> list[dict[str, Any]]:
+    """The behaviour rules as rows of the ``rules`` table; whether they ran is found out for the one asked for."""
+    return [
+        {"rule_id": rule.rule_id, "title": rule.title, "path": f"behaviour.{analytic.name}", "severity": rule.severity,
+         "log_source": BEHAVIOUR, "state": "ran", "reason": None}
+        for analytic in ANALYTICS
+        for rule in analytic.rules
+    ]  # fmt: skip
+
+
+def _describe_behaviour(engine: Engine, filled: Sequence[str], found: dict[str, Any]) -> None:
+    [analytic] = [one for one in ANALYTICS if f"behaviour.{one.name}" == found["path"]]
+    [rule] = [one for one in analytic.rules if one.rule_id == found["rule_id"]]
+    found["techniques"] = list(rule.techniques)
+    names = list(dict.fromkeys(source.reads[0] for source in analytic.sources))
+    fed = {view.event_class.name for view in VIEWS if view.native in filled}
+    tables = ocsf_tables(engine.read, filled, [kind for kind in EVENT_CLASSES if kind.name in {*names} & fed])
+    for name in names:
+        records = engine.collect(tables[name].count().name("n").as_table())["n"][0].as_py() if name in tables else 0
+        looked = {"events": name.replace("_", " "), "table": name, "where": [], "records": records, "fields": {}}
+        found["looked_at"].append(looked)
+    found["records"] = sum(one["records"] for one in found["looked_at"])
+    if not found["records"]:
+        found["state"] = "no_records"
 
 
 def _loaded(files: Iterable[RuleFile], row: Mapping[str, Any]) -> Any:
