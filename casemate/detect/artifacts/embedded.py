@@ -10,8 +10,8 @@ from casemate.detect.artifacts.inspection import Findings, Inspection
 from casemate.detect.artifacts.pickle.machine import interpret
 from casemate.detect.artifacts.pickle.streams import judge_trace
 
-MOST_CANDIDATES = 4096
-MOST_OPCODES = 20_000
+MOST_CANDIDATES = 2000
+MOST_OPCODES = 5000
 SEARCHED_BYTES = 256 * 1024 * 1024
 
 EMBEDDED = Rule("pickle.embedded", "malicious", EMBED_MALWARE, "a loader that starts reading there runs it")

@@ -21,6 +21,8 @@ from casemate.detect.artifacts.judge import in_order, verdict_of
 from casemate.errors import BadInput
 
 HASHED_BYTES = 1 << 20
+HASHED_ANYWAY = 64 * HASHED_BYTES
+"""A file up to this size is hashed even where its tensors are not looked at."""
 
 OUT_OF_MEMORY = Rule("limit.memory", "unscannable", None, "a loader may read what there was no memory for here")
 NOT_A_FILE = Rule("file.special", "unscannable", None, "reads whatever stands behind it")
@@ -50,7 +52,7 @@ def inspect_file(content: Content, options: Options | None = None) -> Verdict:
         verdict=verdict_of(reasons),
         reasons=tuple(reasons[:REASONS_KEPT]),
         format="+".join(dict.fromkeys(findings.formats)) or "unknown",
-        sha256=_hash(content) if options.full or not findings.skipped else None,
+        sha256=_hash(content) if options.full or not findings.skipped or content.size <= HASHED_ANYWAY else None,
         bytes=content.size,
         bytes_skipped=findings.skipped,
         reasons_left_off=max(0, len(reasons) - REASONS_KEPT),

@@ -13,10 +13,12 @@ from casemate.detect.artifacts.contract import CORRUPT_MODEL, EMBED_MALWARE, Rul
 from casemate.detect.artifacts.formats.base import Format
 from casemate.detect.artifacts.inspection import TOO_MUCH, Inspection, TooMuchError
 from casemate.detect.artifacts.pickle.arrays import ArrayFollower
+from casemate.detect.artifacts.pickle.callables import Standing, known, renamed
 from casemate.detect.artifacts.pickle.machine import Trace, interpret
-from casemate.detect.artifacts.pickle.opcodes import Persistent
+from casemate.detect.artifacts.pickle.opcodes import Event, Global, Persistent
 from casemate.detect.artifacts.pickle.storages import TORCH_MAGIC, legacy_storages
 from casemate.detect.artifacts.pickle.streams import harm_in, judge_trace
+from casemate.detect.artifacts.pickle.verdicts import PASSED_ON
 
 PROBED_OPCODES = 64
 MOST_STREAMS = 100_000
@@ -25,7 +27,8 @@ LOOKED_LIKE = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x78", b"\x
 """Beginnings of byte strings inside a pickle that are looked into: a second load of them is one call away."""
 
 BROKEN = Rule("pickle.broken", "unscannable", CORRUPT_MODEL, "runs up to the break, then raises an error")
-HIDDEN = Rule("pickle.hidden", "malicious", EMBED_MALWARE, "a loader that starts there, or a second load, runs it")
+HIDDEN = Rule("pickle.hidden", "suspicious", EMBED_MALWARE, "keeps it as data; a second load, one call away, runs it")
+LOADED = Rule("pickle.loaded_later", "malicious", EMBED_MALWARE, "hands one that does harm to a function that loads it")
 AFTER = Rule("pickle.after", "note", None, "stops before it; a loader that reads on gets these bytes")
 PADDED = b"\0\r\n\t "
 
@@ -36,11 +39,16 @@ def recognise(content: Content) -> bool:
     if head[:1] == b"\x80" and head[1:] <= b"\x05":
         return True
     trace = interpret(content.buffer, content.begin, content.end, PROBED_OPCODES)
-    return (
-        (trace.broken is None and trace.opcodes > 1)
-        or trace.spent
-        or any(not isinstance(e, Persistent) for e in trace.events)
-    )
+    if (trace.broken is None and trace.opcodes > 1) or trace.spent:
+        return True
+    return any(_does_something(event) for event in trace.events)
+
+
+def _does_something(event: Event) -> bool:
+    """Whether an event is more than a list of words can look like (``cat``, ``dog`` is GLOBAL at.dog)."""
+    if isinstance(event, Persistent):
+        return False
+    return not isinstance(event, Global) or known(*renamed(event.module, event.name)).standing is not Standing.UNKNOWN
 
 
 def inspect(content: Content, inspection: Inspection) -> None:
@@ -102,8 +110,9 @@ def _stream(content: Content, inspection: Inspection, position: int) -> Trace:
 def _look_into(content: Content, inspection: Inspection, begin: int, size: int) -> None:
     """Bytes that the pickle carries: no loader decodes them by itself, so only what would do harm counts."""
     label = f"bytes at {begin - content.begin}"
+    rule = LOADED if any(reason.code == PASSED_ON.code for reason in inspection.findings.reasons) else HIDDEN
     for reason in harm_in(content.part(label, begin - content.begin, size), inspection):
-        inspection.report(HIDDEN, f"{label}: {reason.text}", begin - content.begin, effect=reason.loader_effect)
+        inspection.report(rule, f"{label}: {reason.text}", begin - content.begin, effect=reason.loader_effect)
 
 
 FORMAT = Format("pickle", recognise, inspect, (".pkl", ".pickle", ".p", ".joblib", ".dill"), runs_code=True)

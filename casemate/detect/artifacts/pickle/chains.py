@@ -152,6 +152,22 @@ def _torch_bytes(judging: Judging, arguments: tuple[Any, ...], offset: int) -> M
     return UNKNOWN
 
 
+def _carried(judging: Judging, arguments: tuple[Any, ...], offset: int) -> Meaning:
+    """spaCy's ``unpickle_doc`` and ``unpickle_vocab`` unpickle bytes among their arguments (``srsly.pickle_loads``)."""
+    for argument in arguments:
+        value = judging.meaning(argument).value
+        if isinstance(value, (bytes, bytearray)):
+            if bytes(value[:1]) == b"\x80" and bytes(value[1:2]) <= b"\x05":
+                judging.inner("carried pickle", value, offset)
+            elif bytes(value[:1]) in b"cFGIJKLMNSTUVX(]}):":
+                judging.say(DECODES, "bytes that may be a pickle of an old protocol", offset)
+        elif isinstance(value, Blob):
+            judging.inner("carried data", value, offset)
+        elif judging.meaning(argument).kind == "unknown":
+            judging.say(COMPUTED, "data to unpickle that is not plain bytes", offset)
+    return DATA
+
+
 def _encode(judging: Judging, arguments: tuple[Any, ...], offset: int) -> Meaning:
     """``_codecs.encode(text, encoding)``: how protocols 0 to 2 write bytes; other codecs decode and unpack."""
     text = judging.meaning(arguments[0]).value if arguments else None
@@ -276,6 +292,8 @@ _BY_LAST_WORD: dict[str, Following] = {
     "_rebuild_from_type_v2": _from_type,
     "_rebuild_wrapper_subclass": _reconstructor,
     "_load_from_bytes": _torch_bytes,
+    "unpickle_doc": _carried,
+    "unpickle_vocab": _carried,
     "memmap": _memmap,
     "_reconstruct": _data,
     "bytes": _bytes,

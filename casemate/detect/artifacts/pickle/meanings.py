@@ -40,20 +40,27 @@ class Meaning:
     value: Any = None
 
     def __str__(self) -> str:
+        return self.described()
+
+    def described(self, depth: int = 0) -> str:
+        """The meaning in words; deep ones are cut."""
+        if depth > DEEP:
+            return "..."
+        base = self.base.described(depth + 1) if self.base is not None else ""
         if self.kind == "name":
             return f"{self.module}.{self.name}"
         if self.kind == "module":
             return f"module {self.module}"
         if self.kind == "attribute":
-            return f"{self.base}.{self.name}"
+            return f"{base}.{self.name}"
         if self.kind == "partial":
-            return f"partial({self.base})"
+            return f"partial({base})"
         if self.kind == "caller":
             return f"methodcaller({self.name!r})"
         if self.kind == "getter":
             return f"attrgetter({', '.join(map(repr, self.arguments))})"
         if self.kind == "made":
-            return f"{self.base}(...)"
+            return f"{base}(...)"
         return self.kind
 
 

@@ -7,7 +7,7 @@ suspicious, and malicious where they are called with what reads like code.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from casemate.detect.artifacts.contract import COMMAND_INTERPRETER, UNSAFE_ARTIFACT, Rule
@@ -27,7 +27,7 @@ from casemate.detect.artifacts.pickle.callables import (
 from casemate.detect.artifacts.pickle.chains import FOLLOWING, attribute_of, imported
 from casemate.detect.artifacts.pickle.machine import Trace
 from casemate.detect.artifacts.pickle.meanings import DATA, UNKNOWN, Meaning, as_arguments, shown, texts
-from casemate.detect.artifacts.pickle.opcodes import Blob, Call, Change, Extension, Global, Mapping, Persistent
+from casemate.detect.artifacts.pickle.opcodes import Blob, Call, Change, Extension, Global, Mapping, Members, Persistent
 
 CALLS_HARMFUL = Rule("pickle.calls", "malicious", COMMAND_INTERPRETER, "calls it while loading")
 IMPORTS_HARMFUL = Rule(
@@ -90,6 +90,8 @@ STORED_FREELY = frozenset({"builtins.type", "builtins.bytes", "builtins.bytearra
                            "builtins.filter", "builtins.iter", "numpy.memmap", "builtins.callable",
                            "builtins.isinstance"})  # fmt: skip
 MOST_DEPTH = 40
+MOST_STEPS = 1_000_000
+MOST_VALUES = 5_000_000
 
 InnerContent = Callable[[str, Any, int], None]
 Report = Callable[[Rule, str, int, str | None], None]
@@ -110,6 +112,7 @@ class Judgement:
         self._meanings: dict[int, Meaning] = {}
         self._called: set[str] = set()
         self._depth = 0
+        self._steps = 0
 
     def judge(self, trace: Trace) -> None:
         """Judge every event, then what was imported and never called."""
@@ -133,6 +136,7 @@ class Judgement:
                 self.say(EXTENSION, f"extension code {event.code}", event.offset)  # type: ignore[union-attr]
         for event in imports.values():
             self._import(event)
+        self._stored(trace, imports.values())
 
     def inner(self, label: str, value: Any, offset: int) -> None:
         """Look at data that the loader would decode."""
@@ -167,7 +171,8 @@ class Judgement:
         return Meaning("data", value=value)
 
     def _of_call(self, call: Call) -> Meaning:
-        if self._depth >= MOST_DEPTH:
+        self._steps += 1
+        if self._depth >= MOST_DEPTH or self._steps > MOST_STEPS:
             self.say(UNKNOWN_CALL, "calls nested too deeply to follow", call.offset)
             return UNKNOWN
         self._depth += 1
@@ -280,11 +285,31 @@ class Judgement:
         if found.standing is Standing.HARMFUL:
             if full not in self._called:
                 self.say(IMPORTS_HARMFUL, f"imports {full}, which {found.effect}", event.offset)
-        elif found.standing is Standing.UNKNOWN:
-            if full not in self._called:
-                self.say(UNKNOWN_IMPORT, f"{full}, which is not known here", event.offset, f"imports {full}")
-        elif full not in self._called and full not in STORED_FREELY:
-            self.say(PASSED_ON, f"stores {full} without calling it", event.offset)
+        elif found.standing is Standing.UNKNOWN and full not in self._called:
+            self.say(UNKNOWN_IMPORT, f"{full}, which is not known here", event.offset, f"imports {full}")
+
+    def _stored(self, trace: Trace, imports: Iterable[Global]) -> None:
+        """Functions whose arguments are judged when the stream calls them, and that something else may call later."""
+        watched = {(event.module, event.name) for event in imports if _is_watched(event)}
+        if not watched:
+            return
+        waiting: list[Any] = [trace.result]
+        for event in trace.events:
+            if isinstance(event, Call):
+                waiting.append(event.arguments)
+                waiting.append(event.keywords)
+            elif isinstance(event, Change):
+                waiting.append(event.value)
+        looked_at: set[int] = set()
+        while waiting and len(looked_at) < MOST_VALUES:
+            value = waiting.pop()
+            if isinstance(value, Global):
+                if (value.module, value.name) in watched:
+                    name = ".".join(renamed(value.module, value.name))
+                    self.say(PASSED_ON, f"stores {name} or passes it on", value.offset)
+            elif isinstance(value, (tuple, list, Mapping, Members)) and id(value) not in looked_at:
+                looked_at.add(id(value))
+                waiting.extend(value.items if isinstance(value, (Mapping, Members)) else value)
 
     def _change(self, change: Change) -> None:
         target = change.target
@@ -312,6 +337,11 @@ class Judgement:
                 for key in part.items[::2]:
                     if isinstance(key, str) and key in BEHAVIOUR:
                         self.say(HOOKS, f"sets {key} of {meaning}", change.offset)
+
+
+def _is_watched(event: Global) -> bool:
+    module, name = renamed(event.module, event.name)
+    return known(module, name).standing is Standing.FOLLOWED and f"{module}.{name}" not in STORED_FREELY
 
 
 def _has_no_place(module: str, name: str) -> bool:

@@ -35,13 +35,19 @@ NAMES: dict[str, str] = {
     "pytorch_lightning.callbacks.model_checkpoint": "ModelCheckpoint",
     "pytorch_lightning.utilities.parsing": "AttributeDict",
     "spacy.attrs": "ORTH",
+    "spacy.lang.lex_attrs": (
+        "get_lang is_alpha is_ascii is_bracket is_currency is_digit is_left_punct is_lower is_punct is_quote "
+        "is_right_punct is_space is_stop is_title is_upper like_email like_num like_url lower prefix suffix "
+        "word_shape"
+    ),
+    "spacy.util": "_get_attr_unless_lookup",
     "spacy.morphology": "Morphology unpickle_morphology",
     "spacy.strings": "StringStore",
-    "spacy.tokens.doc": "Doc unpickle_doc",
+    "spacy.tokens.doc": "Doc ",
     "spacy.tokens.span": "Span",
     "spacy.vectors": "unpickle_vectors Vectors",
     "spacy.lookups": "Lookups Table",
-    "spacy.vocab": "Vocab unpickle_vocab",
+    "spacy.vocab": "Vocab ",
     "transformers.configuration_utils": "PreTrainedConfig PretrainedConfig",
     "transformers.debug_utils": "DebugOption DebugUnderflowOverflow",
     "transformers.feature_extraction_utils": "BatchFeature FeatureExtractionMixin",

@@ -48,7 +48,6 @@ NAMES: dict[str, str] = {
     "email.message": "Message EmailMessage",
     "statistics": "mean median stdev variance NormalDist",
     "inspect": "Signature Parameter _ParameterKind _empty",
-    "enum": "Enum IntEnum Flag IntFlag StrEnum",
     "calendar": "Month Day",
     "itertools": "count cycle repeat chain islice",
     "dataclasses": "_MISSING_TYPE _HAS_DEFAULT_FACTORY_CLASS",
