@@ -77,7 +77,7 @@ def inspect(content: Content, inspection: Inspection) -> None:
 
 def _after_padding(content: Content, position: int) -> int:
     while position < content.end:
-        block = content.read(position - content.begin, 65536)
+        block = content.read(position - content.begin, 1 << 20)
         left = block.lstrip(PADDED)
         position += len(block) - len(left)
         if left:
