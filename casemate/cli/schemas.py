@@ -177,6 +177,7 @@ LOG_SOURCE = _object(
 BLIND_SPOT = _object(kind=_one_of(*BLIND_SPOTS), where=TEXT, says=TEXT)
 INTEGER: Schema = {"type": "integer"}
 NUMBER: Schema = {"type": "number"}
+STAMP = _object(file=TEXT, time=TIME, accuracy_seconds=_or_null(NUMBER), authority=NULL_TEXT, serial=TEXT, proven=TRUTH)
 STREAM = _object(
     **LOG_SOURCE["properties"],
     stream=NULL_TEXT,
@@ -297,7 +298,6 @@ SUMMARY = _object(
     evidence=_object(files=COUNT, records=COUNT, kept=COUNT, rejected=COUNT),
     findings=COUNT,
     suppressed=COUNT,
-    tuning=_or_null(_object(in_force=COUNT, suppressed=COUNT, severities_changed=COUNT, core_assets=_listed(RAISED))),
     attempts=_object(
         total=COUNT,
         by_intent=_counts(),
@@ -315,6 +315,7 @@ SUMMARY = _object(
     coverage=COVERAGE,
     judgement=_or_null(ANY_OBJECT),
     signatures=_or_null({"type": "array"}),
+    tuning=_or_null(_object(in_force=COUNT, suppressed=COUNT, severities_changed=COUNT, core_assets=_listed(RAISED))),
 )
 DIFFERENT_FINDING = _object(
     id=ID,
@@ -477,6 +478,7 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
             blobs=COUNT,
             bytes=COUNT,
             head=TEXT,
+            timestamps=_listed(_object(**STAMP["properties"], lines=COUNT)),
         ),
     ),
     "why": ("casemate why --json", WHY),
@@ -624,6 +626,8 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
             head=_or_null(SHA256),
             time=TIME,
             file=NULL_TEXT,
+            timestamp=_or_null(_object(**STAMP["properties"], url=TEXT)),
+            note=NULL_TEXT,
         ),
     ),
     "rerun": (

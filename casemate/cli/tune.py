@@ -28,6 +28,12 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+QUIETER = (
+    "casemate tune severity --case CASE --rule casemate.behaviour.horizontal_scan --set informational "
+    "--reason 'seen by every server that faces the internet'"
+)
+"""A tuning has the same id wherever it is made: 5728ea69."""
+
 RuleOption = Annotated[
     str | None,
     typer.Option("--rule", help="Id or title of the rule, correlation or behaviour.", metavar="R", show_default=False),
@@ -58,8 +64,8 @@ TuningArgument = Annotated[str, typer.Argument(help="Beginning of its id.", meta
 
 @app.command(
     "add",
-    epilog="Example: casemate tune add --case CASE --rule 'Login page asked for' "
-    "--where 'cs-uri-stem|endswith: /login and c-ip: 192.0.2.4' --reason 'the uptime check' --until 2099-12-31",
+    epilog="Example: casemate tune add --case CASE --rule casemate.behaviour.password_guessing_outside "
+    "--where 'source|cidr: 203.0.113.0/24 and account: root' --reason 'our own test of passwords' --until 2099-12-31",
 )
 def add(
     case: CaseOption,
@@ -82,8 +88,7 @@ def add(
 
 @app.command(
     "severity",
-    epilog="Example: casemate tune severity --case CASE --rule 'Login page asked for' --set informational "
-    "--reason 'asked all day by the uptime check'",
+    epilog=f"Example: {QUIETER}",
 )
 def severity(
     case: CaseOption,
@@ -107,7 +112,8 @@ def severity(
 
 @app.command(
     "test",
-    epilog="Example: casemate tune test --case CASE --rule 'Login page asked for' --where 'c-ip: 192.0.2.4'",
+    epilog="Example: casemate tune test --case CASE --rule casemate.behaviour.horizontal_scan "
+    "--where 'source: [198.51.100.7, 198.51.100.8] and counts.targets|lt: 1000'",
 )
 def try_out(
     case: CaseOption,
@@ -143,7 +149,7 @@ def list_(case: CaseOption, as_json: JsonOption = False) -> None:
         write_json({"tunings": [_row(row) for row in rows], "core_assets": assets, "suppressed": suppressed})
         return
     if not rows and not assets:
-        typer.echo("no tunings", err=True)
+        typer.echo("no tunings, of this case or of the site")
     if rows:
         write_table(
             ("id", "state", "what", "rules", "findings", "until", "by", "reason"),
@@ -155,7 +161,7 @@ def list_(case: CaseOption, as_json: JsonOption = False) -> None:
         )
 
 
-@app.command("show", epilog="Example: casemate tune show 3fa1c2d4 --case CASE > filter.yml")
+@app.command("show", epilog=f"Example: {QUIETER}   or, to print it:   casemate tune show 5728ea69 --case CASE")
 def show(tuning: TuningArgument, case: CaseOption, as_json: JsonOption = False) -> None:
     """Print a tuning as the Sigma filter it is."""
     with Case.open(case) as opened:
@@ -167,7 +173,10 @@ def show(tuning: TuningArgument, case: CaseOption, as_json: JsonOption = False) 
         typer.echo(as_yaml(filter_document(one)), nl=False)
 
 
-@app.command("remove", epilog="Example: casemate tune remove 3fa1c2d4 --case CASE --reason 'the backup moved'")
+@app.command(
+    "remove",
+    epilog=f"Example: {QUIETER}   or, to undo it:   casemate tune remove 5728ea69 --case CASE --reason 'moved'",
+)
 def remove(
     tuning: TuningArgument, case: CaseOption, reason: ReasonOption, by: ByOption = None, as_json: JsonOption = False
 ) -> None:

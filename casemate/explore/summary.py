@@ -194,7 +194,6 @@ def summary(given: SummaryInput) -> dict[str, Any]:
         "evidence": {name: given.number(f"evidence.{name}") for name in ("files", "records", "kept", "rejected")},
         "findings": given.number("findings.total"),
         "suppressed": given.facts.suppressed,
-        "tuning": given.facts.tuning,
         "attempts": {
             "total": given.number("attempts.total"),
             "by_intent": _complete(given.numbers("attempts.by_intent"), INTENTS),
@@ -223,6 +222,7 @@ def summary(given: SummaryInput) -> dict[str, Any]:
         ),
         "judgement": None,
         "signatures": None,
+        "tuning": given.facts.tuning,
     }
 
 

@@ -239,6 +239,8 @@ def test_examples_work(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyP
         "/evidence": str(small.folder / "evidence"),
         "3fa1c2:1042": small.address(),
         "~/Downloads/sigma_all_rules.zip": str(small.folder / "rules.zip"),
+        "old-rules.zip": str(small.folder / "rules.zip"),
+        "new-rules.zip": str(small.folder / "rules.zip"),
     }
     examples = re.split(r"\s+or(?:, [a-z ]+:)?\s+(?=casemate )", COMMANDS[name].removeprefix("Example: "))
     for example in examples:

@@ -45,6 +45,7 @@ CONTRACT = [
     "coverage",
     "judgement",
     "signatures",
+    "tuning",
 ]
 
 
