@@ -52,6 +52,7 @@ EARLIER_FROM = 50
 """A numbering of fewer records does not tell that earlier records expired."""
 KINDS: dict[str, str] = {
     "cleared": "records were destroyed",
+    "stopped": "somebody stopped the recording",
     "missing_numbers": "records existed that are not here",
     "silence": "nothing was recorded where something usually is",
     "no_log": "rules had no records to judge",
@@ -60,7 +61,7 @@ KINDS: dict[str, str] = {
 }
 
 
-KINDS_THAT_HIDE = ("cleared", "missing_numbers", "silence")
+KINDS_THAT_HIDE = ("cleared", "stopped", "missing_numbers", "silence")
 """Kinds that hide records which existed, or would have."""
 
 
@@ -206,10 +207,11 @@ def blind_spots(
     numbered: Sequence[Numbering] = (),
     switched_off: Sequence[Level] = (),
 ) -> tuple[BlindSpot, ...]:
-    """What cannot be seen, the largest first: destroyed logs, then missing records and silences by how many records
-    they hide, then rules without records, then levels; last where the records end."""  # fmt: skip
+    """What cannot be seen, the largest first: destroyed logs, recording that was stopped, missing records and
+    silences by how many records they hide, rules without records, levels; last where the records end."""  # fmt: skip
     spots = [
         *_cleared(told),
+        *_ended(told),
         *sorted([*_holes(numbered), *_silences(found, numbered)], key=lambda one: (-one.weight, one.where)),
         *_without_records(rules, {product for one in found for product in products_of(one.table)}),
         *_switched_off(switched_off),
@@ -233,8 +235,18 @@ def _cleared(told: Sequence[Stopped]) -> list[BlindSpot]:
         by = f" by {', '.join(names[:2])}" if names else ""
         often = "once" if times == 1 else f"{times:,} times"
         when = f", first {_minute(first)}" if first and times > 1 else f", {_minute(first)}" if first else ""
-        spots.append(BlindSpot("cleared", host, f"{what} of {host} cleared {often}{by}{when}", times + 1000 * whole))
+        done = f"{what} of {host} cleared" if acts[0].host else acts[0].act.says
+        spots.append(BlindSpot("cleared", host, f"{done} {often}{by}{when}", times + 1000 * whole))
     return sorted(spots, key=lambda one: (-one.weight, one.where))
+
+
+def _ended(told: Sequence[Stopped]) -> list[BlindSpot]:
+    """Recording that somebody stopped; what ends at each ordinary shutdown too is left out."""
+    return [
+        BlindSpot("stopped", one.host or one.act.table, f"{act_says(one)}, {_minute(one.first)}", one.times)
+        for one in told
+        if one.act.kind == "stopped" and not one.act.ordinary
+    ]
 
 
 def _holes(numbered: Sequence[Numbering]) -> list[BlindSpot]:

@@ -59,6 +59,11 @@ class Act:
     what: tuple[str, ...] = ()
     like: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def ordinary(self) -> bool:
+        """Whether it is told at each ordinary shutdown too."""
+        return "ordinary" in self.says
+
 
 _EVENTLOG = ("microsoft-windows-eventlog", "eventlog", "")
 _AUDITING = ("microsoft-windows-security-auditing", "security", "")

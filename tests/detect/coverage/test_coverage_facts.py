@@ -118,7 +118,8 @@ def answers_of(path: Path, engine: Engine) -> dict[str, list[tuple]]:
         stored = stored_tables(case)
         engine.use(stored)
         native = {name: engine.read(name) for name in native_filled(stored)}
-        rows, told, seen = numbers.numbered(native), stopped.acts(native, lambda table: table), observed(native)
+        windows = {"windows_event": native["windows_event"]}
+        rows, told, seen = numbers.numbered(native), stopped.acts(windows, lambda table: table), observed(native)
         assert rows is not None
         assert told is not None
         assert seen is not None
@@ -129,7 +130,7 @@ def answers_of(path: Path, engine: Engine) -> dict[str, list[tuple]]:
         asked = {
             "silences": silences(minutes(seen)),
             "numbers": numbers.numbering(numbers.steps(rows)),
-            "acts": stopped.summed(told),
+            "acts": told,
             "offsets": clocks.offsets(clocks.pairs(sightings)),
             "levels": levels.counted(native["windows_event"], "windows_event"),
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import ibis
@@ -16,7 +17,7 @@ from casemate.detect.coverage import SourceCoverage, minutes, observed, sources,
 START = datetime(2026, 3, 2, tzinfo=UTC)
 
 
-def seen(times: list[datetime | None]) -> SourceCoverage:
+def seen(times: Sequence[datetime | None]) -> SourceCoverage:
     connection = ibis.duckdb.connect()
     table = pa.table({"time": pa.array(times, pa.timestamp("us", tz="UTC"))})
     rows = observed({"syslog": connection.create_table("syslog", table, temp=True)})
@@ -67,7 +68,7 @@ def test_one_weekend_alone_is_named_as_one() -> None:
 
 
 @pytest.mark.parametrize("times", [[], [None], [START], [START, START + timedelta(days=400)], every(timedelta(0), 500)])
-def test_few_records_have_no_rhythm(times: list[datetime | None]) -> None:
+def test_few_records_have_no_rhythm(times: Sequence[datetime | None]) -> None:
     if times:
         assert seen(times).unusual == ()
 
