@@ -66,6 +66,7 @@ class Settings:
         core: core assets.
         vendors: vendors with access.
         placeholders: values for the placeholders of Sigma rules, by name.
+        timestamp_url: timestamp authority (RFC 3161) that ``custody seal`` asks; None asks none.
         limits: limits on hostile input.
     """
 
@@ -77,6 +78,7 @@ class Settings:
     core: tuple[Asset, ...] = ()
     vendors: tuple[Vendor, ...] = ()
     placeholders: tuple[Placeholder, ...] = ()
+    timestamp_url: str | None = None
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -95,6 +97,8 @@ class Settings:
             ZoneInfo(self.zone) if self.zone != "UTC" else UTC.utcoffset(datetime.min)
         except (KeyError, ValueError, OSError):
             raise _bad("clock.zone", f"'{self.zone}' is not a time zone, for example Europe/Berlin") from None
+        if self.timestamp_url is not None and not self.timestamp_url.startswith(("https://", "http://")):
+            raise _bad("seal.timestamp_url", "must be an http or https URL")
         for asset in self.core:
             if asset.kind not in ASSET_KINDS:
                 raise _bad("core", f"kind of '{asset.name}' must be one of {', '.join(ASSET_KINDS)}")
@@ -123,11 +127,13 @@ def read_settings(path: Path) -> Settings:
 
 def parse_settings(values: Mapping[str, Any]) -> Settings:
     """Settings from the values of ``case.toml``.  Raises BadInput."""
-    _only(values, {"name", "tlp", "own", "clock", "attempts", "core", "assets", "vendors", "sigma", "limits"}, "")
-    clock, attempts, sigma, limits = (_table(values, name) for name in ("clock", "attempts", "sigma", "limits"))
+    _only(values, {"name", "tlp", "own", "clock", "attempts", "core", "assets", "vendors", "sigma", "seal", "limits"}, "")
+    tables = ("clock", "attempts", "sigma", "seal", "limits")
+    clock, attempts, sigma, seal, limits = (_table(values, name) for name in tables)
     _only(clock, {"zone"}, "clock.")
     _only(attempts, {"gap_minutes"}, "attempts.")
     _only(sigma, {"placeholders"}, "sigma.")
+    _only(seal, {"timestamp_url"}, "seal.")
     assets = _table(values, "assets")
     _only(assets, {"core"}, "assets.")
     default = Settings()
@@ -157,6 +163,7 @@ def parse_settings(values: Mapping[str, Any]) -> Settings:
             for entry in _entries(values, "vendors", {"name", "match"})
         ),
         placeholders=parse_placeholders(sigma.get("placeholders", {}), "case.toml"),
+        timestamp_url=_text(seal["timestamp_url"], "seal.timestamp_url") if "timestamp_url" in seal else None,
         limits=Limits.from_settings(dict(limits)),
     )
 
@@ -266,6 +273,14 @@ def format_settings(settings: Settings) -> str:
     if settings.placeholders:
         lines += ["[sigma.placeholders]"]
         lines += [f"{_toml(one.name)} = {_toml(list(one.values))}" for one in settings.placeholders]
+    lines += [
+        "",
+        "# A timestamp authority (RFC 3161) that custody seal asks; it receives a hash and nothing else.",
+        "# [seal]",
+        '# timestamp_url = "https://timestamp.example/tsr"',
+    ]
+    if settings.timestamp_url is not None:
+        lines += ["[seal]", f"timestamp_url = {_toml(settings.timestamp_url)}"]
     lines += ["", "# Vendors with access.", "# [[vendors]]", '# name = "Support Ltd"', '# match = ["vendor-support"]']
     for vendor in settings.vendors:
         lines += ["[[vendors]]", f"name = {_toml(vendor.name)}", f"match = {_toml(list(vendor.match))}"]

@@ -29,6 +29,7 @@ from casemate.errors import BadInput, CaseDamaged, CasemateError, LimitReached
 from casemate.evidence.custody import FIRST_PREVIOUS, intact_lines
 from casemate.evidence.seal import FOLDER as SEALS
 from casemate.evidence.seal import SEAL_BYTES
+from casemate.evidence.timestamp import ANSWER_BYTES, SUFFIX
 from casemate.evidence.verify import SEAL_PATH, verify
 from casemate.limits import Limits
 
@@ -324,7 +325,8 @@ def _unpack(reader: _Reader, place: Path) -> Packed:
         name, size = header
         expected = waiting.pop(name, None)
         if expected is None and SEAL_PATH.fullmatch(name) and seals < MOST_SEALS and not (place / name).exists():
-            expected, seals = _Expected(SEAL_BYTES, False, None), seals + 1
+            most = ANSWER_BYTES if name.endswith(SUFFIX) else SEAL_BYTES
+            expected, seals = _Expected(most, False, None), seals + 1
         if expected is None:
             raise BadInput(f"holds a file that its custody log does not name: {name}")
         if size > expected.most or (expected.exact and size != expected.most):

@@ -9,6 +9,7 @@ case.  A seal says how many lines the log has and the hash of the last one, sign
 The signature is over the bytes of the statement, ``{"casemate_seal":1,"case":<hash of the first line>,
 "lines":n,"head":<hash of line n>,"time":<UTC>,"key":<key id>}``; the key id is the first 16 hex digits
 of the SHA-256 of the raw public key.  A copy kept elsewhere shows lines cut together with the seal.
+Beside it may lie a timestamp of it, ``<name>.tsr`` (:mod:`casemate.evidence.timestamp`).
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from casemate.engine.files import check_folder, disk_errors, inside, read_regular, replace_file
 from casemate.errors import BadInput, CasemateError
+from casemate.evidence.timestamp import ANSWER_BYTES, SUFFIX, Timestamp, check, sentence
 
 FOLDER = "seals"
 SEAL_BYTES = 64 * 1024
@@ -144,8 +147,17 @@ def write_seal(
         if not os.path.lexists(folder):
             folder.mkdir()
         check_folder(folder)
+        (folder / f"{name}{SUFFIX}").unlink(missing_ok=True)  # of the seal that this one replaces
         replace_file(folder / name, content)
     return seal, content
+
+
+def keep_timestamp(root: Path, seal: Seal, answer: bytes) -> None:
+    """Keep an authority's answer beside a seal of the case at `root`."""
+    folder = root / FOLDER
+    with disk_errors(folder):
+        check_folder(folder)
+        replace_file(folder / f"{seal.name}{SUFFIX}", answer)
 
 
 def read_seal(content: bytes, name: str) -> Seal:
@@ -182,7 +194,7 @@ def kept_seals(root: Path) -> Iterator[Seal | BadInput]:
     except CasemateError as error:
         yield BadInput(error.what, where=FOLDER)
         return
-    for name in sorted(path.name for path in folder.iterdir()):
+    for name in sorted(path.name for path in folder.iterdir() if path.suffix != SUFFIX):
         where = f"{FOLDER}/{name}"
         try:
             yield read_seal(read_regular(inside(root, where), SEAL_BYTES), where)
@@ -190,6 +202,56 @@ def kept_seals(root: Path) -> Iterator[Seal | BadInput]:
             yield error
         except (CasemateError, OSError) as error:
             yield BadInput(str(error), where=where)
+
+
+@dataclass(frozen=True)
+class StampCheck:
+    """What the timestamps in a case say: `problems` as (where, what), notes, and each with its seal's lines."""
+
+    problems: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    stamps: tuple[tuple[Timestamp, int], ...]
+
+
+def check_timestamps(
+    files: Sequence[tuple[str, Path]], certificates: Sequence[x509.Certificate], *, needed: bool = False
+) -> StampCheck:
+    """Hold timestamps against their seals.
+
+    Args:
+        files: the name to show and the path of each timestamp; its seal is the file without ``.tsr``.
+        certificates: of authorities the caller trusts.
+        needed: whether it is a problem that no timestamp is of one of them.
+    """
+    problems: list[tuple[str, str]] = []
+    notes: list[str] = []
+    stamps: list[tuple[Timestamp, int]] = []
+    for where, path in files:
+        try:
+            content = read_regular(path.with_suffix(""), SEAL_BYTES)
+            seal = read_seal(content, where.removesuffix(SUFFIX))
+            stamp = check(read_regular(path, ANSWER_BYTES), content, certificates, where)
+        except FileNotFoundError:
+            problems.append((where, "is the timestamp of a seal that is not there"))
+        except (CasemateError, OSError) as error:
+            problems.append((where, error.what if isinstance(error, CasemateError) else str(error)))
+        else:
+            stamps.append((stamp, seal.lines))
+            notes.append(sentence(stamp, seal.lines, seal.time))
+    if needed and not stamps and not problems:
+        problems.append((FOLDER, "no timestamp of the given authority"))
+    return StampCheck(tuple(problems), tuple(notes), tuple(stamps))
+
+
+def kept_timestamps(root: Path) -> list[tuple[str, Path]]:
+    """The timestamps in the case, by name."""
+    folder = root / FOLDER
+    try:
+        check_folder(folder)
+        names = sorted(path.name for path in folder.iterdir() if path.suffix == SUFFIX)
+    except (CasemateError, OSError):
+        return []  # what is wrong with the folder is told by kept_seals
+    return [(f"{FOLDER}/{name}", folder / name) for name in names]
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from casemate.engine.files import inside, open_regular, read_regular
@@ -29,12 +30,13 @@ from casemate.errors import BadInput, CasemateError
 from casemate.evidence.blobs import FileSource, open_blob
 from casemate.evidence.custody import LINE_BYTES, CustodyLine, Damage, TornTail, read_log
 from casemate.evidence.seal import FOLDER as SEALS
-from casemate.evidence.seal import Seal, check_seals, kept_seals
+from casemate.evidence.seal import Seal, check_seals, check_timestamps, kept_seals, kept_timestamps
+from casemate.evidence.timestamp import Timestamp
 
 CUT_LINES = "whole lines cut from the end of custody.jsonl cannot be seen without a seal"
 UNCHECKED_FILES = frozenset({"case.toml", "lock", "report.html"})
 UNCHECKED_FOLDERS = frozenset({"staging", "derived"})
-SEAL_PATH = re.compile(r"seals/[0-9]{1,12}-[0-9a-f]{16}\.json")
+SEAL_PATH = re.compile(r"seals/[0-9]{1,12}-[0-9a-f]{16}\.json(?:\.tsr)?")
 READ_BYTES = 4 * 1024 * 1024
 Progress = Callable[[int, int, str], None]
 """Called with bytes checked, bytes to check, and what is being checked."""
@@ -57,6 +59,7 @@ class Verification:
         notes: what a reader should know besides: limits of the check, traces of interrupted runs.
         lines, parts, blobs, bytes: how much was checked.
         head: hash of the last sound line of the log.
+        stamps: the timestamps that fit their seals, each with the number of lines of the seal.
     """
 
     problems: tuple[Problem, ...]
@@ -66,6 +69,7 @@ class Verification:
     blobs: int
     bytes: int
     head: str
+    stamps: tuple[tuple[Timestamp, int], ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -111,6 +115,8 @@ def verify(
     *,
     trusted: Sequence[Ed25519PublicKey] = (),
     seals: Sequence[Seal] = (),
+    authorities: Sequence[x509.Certificate] = (),
+    stamp_files: Sequence[tuple[str, Path]] = (),
 ) -> Verification:
     """Verify the case at `root`.  It may be read-only, and a writer may be at work.
 
@@ -119,6 +125,8 @@ def verify(
         progress: called from time to time.
         trusted: public keys whose seals are believed; without any, seals only show that they fit.
         seals: copies of seals kept elsewhere, besides those in the case.
+        authorities: certificates of timestamp authorities whose timestamps are believed.
+        stamp_files: timestamps kept elsewhere (name, path), each beside its seal.
 
     Raises:
         BadInput: there is no case.
@@ -128,23 +136,29 @@ def verify(
         raise BadInput("there is no case here", where=str(root), hint="name the folder of a case")
     for attempt in range(4):
         size = (root / "custody.jsonl").stat().st_size if (root / "custody.jsonl").exists() else 0
-        result = _verify(root, progress, trusted, seals)
+        result = _verify(root, progress, trusted, seals, authorities, stamp_files)
         if result.holds or attempt == 3 or (root / "custody.jsonl").stat().st_size == size:
             return result
     raise AssertionError("unreachable")
 
 
 def _verify(
-    root: Path, progress: Progress | None, trusted: Sequence[Ed25519PublicKey], seals: Sequence[Seal]
+    root: Path,
+    progress: Progress | None,
+    trusted: Sequence[Ed25519PublicKey],
+    seals: Sequence[Seal],
+    authorities: Sequence[x509.Certificate],
+    stamp_files: Sequence[tuple[str, Path]],
 ) -> Verification:
     kept = list(kept_seals(root))  # before the log, which may only grow meanwhile
     log = _read_log(root)
     intents = list(_intents(root))
     sealed = check_seals([*kept, *seals], log.hashes, trusted)
+    stamped = check_timestamps([*kept_timestamps(root), *stamp_files], authorities, needed=bool(authorities))
     beyond = f" after line {sealed.sealed_lines}" if sealed.sealed_lines else ""
     report = _Report(
-        [*log.problems, *(Problem(where, what) for where, what in sealed.problems)],
-        [CUT_LINES.replace("custody.jsonl", f"custody.jsonl{beyond}"), *sealed.notes],
+        [*log.problems, *(Problem(where, what) for where, what in (*sealed.problems, *stamped.problems))],
+        [CUT_LINES.replace("custody.jsonl", f"custody.jsonl{beyond}"), *sealed.notes, *stamped.notes],
     )
     _check_torn(log, intents, report)
     _check_manifest(root, log, intents, report)
@@ -165,6 +179,7 @@ def _verify(
         blobs=len(live.blobs),
         bytes=meter.done,
         head=log.head,
+        stamps=stamped.stamps,
     )
 
 
