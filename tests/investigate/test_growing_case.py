@@ -284,7 +284,7 @@ def test_only_parts_with_new_evidence_are_matched_again(
 
     class Watching(DuckDBEngine):
         def map_batches(self, source, kernel, schema, *, columns=None, parts=None):
-            if type(kernel).__name__ == "SigmaFindings":
+            if type(kernel).__name__ == "FindingsWithDecoded":
                 asked.extend(parts or ())
             return super().map_batches(source, kernel, schema, columns=columns, parts=parts)
 
