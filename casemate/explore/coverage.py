@@ -129,7 +129,7 @@ def case_coverage(case: Case, *, now: datetime, engine: Engine | None = None) ->
             levels=levels(native, events.get("authentication"), engine.collect),
             files=_files(engine),
             read_short=_read_short(engine),
-            rules=rule_facts(engine, run, _behaviour(_with_rows(events, engine))),
+            rules=rule_facts(engine, run, _behaviour(_with_rows(events, native, engine))),
             requests=requests(case),
             now=now,
         )
@@ -182,9 +182,18 @@ def _read_short(engine: Engine) -> tuple[str, ...]:
     return tuple(told[:NOTES_READ])
 
 
-def _with_rows(events: Mapping[str, ibis.Table], engine: Engine) -> set[str]:
+WHOLE_VIEWS = frozenset({"zeek_conn", "zeek_http", "web_access", "zeek_ssh", "zeek_ntlm", "zeek_kerberos", "zeek_rdp"})
+"""Native tables of which every record is one of its event class: no need to look."""
+
+
+def _with_rows(events: Mapping[str, ibis.Table], native: Mapping[str, ibis.Table], engine: Engine) -> set[str]:
     """The event classes that have a record: a view may be fed by a table and find nothing in it."""
-    return {name for name, table in events.items() if engine.collect(table.select("record").limit(1)).num_rows}
+    certain = {view.event_class.name for view in VIEWS if view.native in WHOLE_VIEWS & set(native)}
+    return {
+        name
+        for name, table in events.items()
+        if name in certain or engine.collect(table.select("record").limit(1)).num_rows
+    }
 
 
 def _behaviour(classes: set[str]) -> dict[str, tuple[str, ...]]:

@@ -15,6 +15,8 @@ from casemate.engine.duckdb import DuckDBEngine
 from casemate.engine.protocol import Engine
 from casemate.explore.coverage import CoverageFacts, answers, case_coverage, narrowed, numbers_over
 from casemate.explore.tables import native_filled, stored_tables
+from casemate.intel.store import own_rules
+from casemate.investigate.run import Options, investigate
 from casemate.schema.ocsf import EVENT_CLASSES
 from casemate.settings import Settings
 from casemate.views import ocsf_tables
@@ -24,13 +26,13 @@ NOW = planted.START + timedelta(days=30)
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory, compiled_rules: Path) -> Path:
-    from conftest import Investigator
-
     folder = tmp_path_factory.mktemp("coverage")
     evidence = planted.write(folder / "evidence")
-    made, report = Investigator(folder, compiled_rules)(evidence, settings=Settings(name="planted"))
+    options = Options(rules=(own_rules(),), cache=compiled_rules)
+    with Case.create(folder / "case", Settings(name="planted")) as case:
+        report = investigate(case, [evidence], options, DuckDBEngine(), who="tester", clock=lambda: NOW)
     assert report.intake.kept == report.intake.records > 4_000
-    return made
+    return folder / "case"
 
 
 @pytest.fixture(scope="module")
