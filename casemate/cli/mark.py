@@ -17,10 +17,7 @@ from casemate.schema.annotations import VERDICTS
 from casemate.triage import Annotation, Change
 from casemate.triage import mark as write_mark
 
-EXAMPLES = (
-    "Example: casemate mark 3fa1c2d4 --case CASE --verdict benign --note 'the backup job' --tag backup   "
-    "(take back with --clear; see casemate show annotations)"
-)
+EXAMPLES = "Example: casemate mark 3fa1c2d4 --case CASE --verdict benign --note 'the backup job' --tag backup"
 
 
 def mark(

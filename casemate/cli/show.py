@@ -138,7 +138,7 @@ def annotated_subjects(
         write_json_lines(rows)
         return
     if not rows:
-        typer.echo("nothing was marked", err=True)
+        typer.echo("nothing was marked")
     out = console()
     for row in rows:
         out.print(f"[bold]{visible(_said_of(row))}[/]", soft_wrap=True)

@@ -93,6 +93,10 @@ class Small:
         """The case folder."""
         return self.folder / "case"
 
+    def finding(self) -> str:
+        """The id of a finding."""
+        return run("query", "SELECT min(id) AS id FROM findings", "--case", self.case, "--json").json()["id"]
+
     def address(self) -> str:
         """The address of a record of the log with the hostile user name, the last but one."""
         row = run(

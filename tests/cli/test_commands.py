@@ -238,6 +238,7 @@ def test_examples_work(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyP
     replaced = {
         "/evidence": str(small.folder / "evidence"),
         "3fa1c2:1042": small.address(),
+        "3fa1c2d4": small.finding(),
         "~/Downloads/sigma_all_rules.zip": str(small.folder / "rules.zip"),
         "old-rules.zip": str(small.folder / "rules.zip"),
         "new-rules.zip": str(small.folder / "rules.zip"),
