@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+RELEASED = 64 * 1024 * 1024
 
 Buffer = bytes | mmap.mmap
 
@@ -46,6 +49,13 @@ class Content:
     def whole(self) -> bytes:
         """All bytes; look at `size` before."""
         return self.read(0, self.size)
+
+    def blocks(self, count: int = 1 << 20) -> Iterator[bytes]:
+        """All bytes in blocks of `count`; what was read of a mapped file does not stay in memory."""
+        for offset in range(0, self.size, count):
+            yield self.read(offset, count)
+            if isinstance(self.buffer, mmap.mmap) and offset % RELEASED == 0:
+                self.buffer.madvise(mmap.MADV_DONTNEED)
 
     def find(self, pattern: bytes, start: int = 0, end: int | None = None) -> int:
         """Where `pattern` stands at or after `start`, -1 if nowhere."""

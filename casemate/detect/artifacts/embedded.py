@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.contract import EMBED_MALWARE, Reason, Rule
 from casemate.detect.artifacts.inspection import Findings, Inspection
 from casemate.detect.artifacts.pickle.machine import interpret
-from casemate.detect.artifacts.pickle.streams import judge_trace
+from casemate.detect.artifacts.pickle.streams import harm_in, judge_trace
 
 MOST_CANDIDATES = 2000
 MOST_OPCODES = 5000
 SEARCHED_BYTES = 256 * 1024 * 1024
 
+ENCODED = Rule("pickle.encoded", "malicious", EMBED_MALWARE, "a loader that decodes the text runs it")
 EMBEDDED = Rule("pickle.embedded", "malicious", EMBED_MALWARE, "a loader that starts reading there runs it")
+
+_BASE64 = re.compile(
+    # the first letters of pickles of every protocol, and of zlib, gzip, bzip2, xz and zstd
+    rb"(?<![A-Za-z0-9+/_-])(?:gA[I-V]|Y[0-3]|KG|KS|fX|XX|KE|Vm|Uy|jA|eJ|eN|H4sI|Qlpo|/Td6|_Td6|KLUv)"
+    rb"[A-Za-z0-9+/_-]{24,}={0,2}"
+)
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+MOST_RUNS = 2000
 
 _BEGINNING = re.compile(
     rb"\x80[\x02-\x05](?=[\x95\]}()cX\x8cKJMNG\x88\x89C\x8f])"  # PROTO and an opcode that may follow it
@@ -41,6 +51,36 @@ def hunt(content: Content, spans: list[tuple[int, int]], inspection: Inspection)
                 at = match.start() - content.begin
                 inspection.report(EMBEDDED, f"a pickle at {at}: {reason.text}", at, effect=reason.loader_effect)
                 break
+
+
+def hunt_encoded(content: Content, spans: list[tuple[int, int]], inspection: Inspection) -> None:
+    """Report pickles that stand in the spans as base64, plain or compressed.
+
+    Formats of text call it with the spans of their strings; whoever reads such text decodes it before loading.
+    """
+    left = MOST_RUNS
+    for begin, end in spans:
+        for match in _BASE64.finditer(
+            content.buffer, content.begin + begin, content.begin + min(end, begin + SEARCHED_BYTES)
+        ):
+            left -= 1
+            if left < 0:
+                return
+            decoded = _decoded(match.group())
+            at = match.start() - content.begin
+            if decoded is None:
+                continue
+            inner = Content.of(f"base64 at {at}", decoded)
+            for reason in harm_in(inner, inspection)[:1]:
+                inspection.report(ENCODED, f"base64 at {at}: {reason.text}", at, effect=reason.loader_effect)
+
+
+def _decoded(text: bytes) -> bytes | None:
+    plain = text.translate(_URL_SAFE)
+    try:
+        return base64.b64decode(plain[: len(plain) // 4 * 4])
+    except ValueError:
+        return None
 
 
 def _harm(content: Content, inspection: Inspection, position: int) -> Reason | None:

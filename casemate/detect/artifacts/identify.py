@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.contract import MASQUERADING, Rule
-from casemate.detect.artifacts.embedded import hunt
+from casemate.detect.artifacts.embedded import hunt, hunt_encoded
 from casemate.detect.artifacts.formats import FORMATS
 from casemate.detect.artifacts.formats.base import Format
 from casemate.detect.artifacts.inspection import FAILED, UNOWNED, Inspection, TooMuchError
@@ -40,6 +40,7 @@ def inspect_content(content: Content, inspection: Inspection) -> None:
     if not formats:
         inspection.report(UNKNOWN, f"content of no known format begins with {content.head(8).hex(' ')}", 0)
         hunt(content, [(0, content.size)], inspection)
+        hunt_encoded(content, [(0, content.size)], inspection)
         return
     for known in formats:
         try:
@@ -68,6 +69,7 @@ def _look_at_rest(content: Content, inspection: Inspection) -> None:
         places = ", ".join(f"{begin}-{end - 1}" for begin, end in rest[:5])
         inspection.report(UNOWNED, f"{count} bytes belong to no part of the format ({places})", rest[0][0])
         hunt(content, rest, inspection)
+        hunt_encoded(content, rest, inspection)
 
 
 def _look_at_name(content: Content, formats: tuple[Format, ...], inspection: Inspection) -> None:

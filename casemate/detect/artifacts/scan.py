@@ -20,8 +20,7 @@ from casemate.detect.artifacts.inspection import REASONS_KEPT, Budget, Findings,
 from casemate.detect.artifacts.judge import in_order, verdict_of
 from casemate.errors import BadInput
 
-HASHED_BYTES = 1 << 20
-HASHED_ANYWAY = 64 * HASHED_BYTES
+HASHED_ANYWAY = 64 * 1024 * 1024
 """A file up to this size is hashed even where its tensors are not looked at."""
 
 OUT_OF_MEMORY = Rule("limit.memory", "unscannable", None, "a loader may read what there was no memory for here")
@@ -111,6 +110,6 @@ def _unread(path: Path, rule: Rule, text: str) -> Verdict:
 
 def _hash(content: Content) -> str:
     digest = hashlib.sha256()
-    for begin in range(0, content.size, HASHED_BYTES):
-        digest.update(content.read(begin, HASHED_BYTES))
+    for block in content.blocks():
+        digest.update(block)
     return digest.hexdigest()

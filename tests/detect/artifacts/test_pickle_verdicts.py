@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import collections
 import datetime
 import decimal
@@ -146,6 +147,43 @@ ORDINARY: dict[str, Any] = {
 def test_ordinary_objects_are_safe_in_every_protocol(name: str, protocol: int) -> None:
     found = verdict(pickle.dumps(ORDINARY[name], protocol))
     assert (found.verdict, found.reasons) == ("safe", ())
+
+
+def test_scipys_distributions_run_their_state() -> None:
+    made = named("scipy.stats._continuous_distns", "norm_gen") + b")\x81}" + text("_parse_arg_template")
+    honest = (
+        "\ndef _parse_args(self,  loc=0, scale=1):\n    return (), loc, scale\n"
+        "\ndef _parse_args_rvs(self,  loc=0, scale=1, size=None):\n"
+        "    return self._argcheck_rvs( loc, scale, size=size)\n"
+        "\ndef _parse_args_stats(self,  loc=0, scale=1, moments='mv'):\n    return (), loc, scale, moments\n"
+    )
+    assert verdict(stream(made + text(honest) + b"sb")).verdict == "safe"
+    assert codes(verdict(stream(made + text("import canary") + b"sb"))) == {"pickle.runs_state"}
+    assert codes(verdict(stream(made + text(honest + "import canary\n") + b"sb"))) == {"pickle.runs_state"}
+
+
+@pytest.mark.parametrize("pack", [lambda data: data, zlib.compress])
+def test_base64_in_text_is_decoded(pack: Any) -> None:
+    data = b"# weights\nmodel = '" + base64.b64encode(pack(BAD)) + b"'\n"
+    assert "pickle.encoded" in codes(verdict(data, "notes.bin"))
+
+
+@pytest.mark.parametrize("words", [b"cat\ndog\nhouse\n", b"class Model:\n    pass\n", b"I am\nhere.\n", b"Value\n"])
+def test_words_are_no_pickle(words: bytes) -> None:
+    assert not any(reason.code.startswith("pickle.") for reason in verdict(words, "words.bin").reasons)
+
+
+def test_a_loading_function_passed_on_beside_a_pickle_is_malicious() -> None:
+    body = b"](" + named("torch.storage", "_load_from_bytes") + b"C" + bytes([len(BAD)]) + BAD + b"e"
+    assert "pickle.loaded_later" in codes(verdict(stream(body)))
+
+
+def test_calls_that_nest_without_end_are_judged_in_bounded_time() -> None:
+    # each partial holds the one before as function, argument and state: 3 to the power of 100 ways to the first
+    body = named("functools", "partial") + b"\x94" + named("builtins", "len") + b"\x940"
+    for _ in range(100):
+        body += b"h\x00h\x01h\x01\x86Rq\x01(h\x01h\x01\x85}Ntb0"
+    assert verdict(stream(body + b"h\x01)R0" + calls("os", "system", COMMAND))).verdict == "malicious"
 
 
 def test_reasons_are_bounded_and_counted() -> None:

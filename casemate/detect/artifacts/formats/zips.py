@@ -188,8 +188,8 @@ def _checks(got: Content, header: Header, entry: Entry, inspection: Inspection) 
     if in_file and got.size > SEARCHED and not inspection.options.full:
         return True
     checksum = 0
-    for begin in range(0, got.size, SEARCHED):
-        checksum = zlib.crc32(got.read(begin, SEARCHED), checksum)
+    for block in got.blocks():
+        checksum = zlib.crc32(block, checksum)
     return checksum in (header.checksum, entry.local.checksum if entry.local else -1)
 
 

@@ -21,7 +21,7 @@ MODULES: dict[str, str] = {
     COMMANDS: (
         "os posix nt subprocess _posixsubprocess _winapi pty popen2 popen commands pexpect ptyprocess plumbum sh "
         "invoke fabric fabric2 paramiko delegator envoy psutil _aix_support _osx_support _pyrepl webbrowser "
-        "antigravity multiprocessing concurrent billiard loky mailcap pipes platform asyncio uvloop "
+        "antigravity multiprocessing concurrent billiard loky mailcap pipes asyncio uvloop "
         "torch.utils.collect_env torch.utils.hipify torch.utils.benchmark torch.multiprocessing "
         "torch.distributed.elastic torch.distributed.run torch.distributed.launch numpy.distutils _distutils_hack "
         "cffi distutils setuptools test.support test.libregrtest unittest pytest _pytest docker kubernetes git "
@@ -63,10 +63,10 @@ MODULES: dict[str, str] = {
     FILES: (
         "shutil tempfile fileinput glob linecache mmap zipfile tarfile gzip bz2 lzma zipapp shelve dbm gdbm "
         "sqlite3 _sqlite3 io _io _pyio dumbdbm whichdb fnmatch filecmp logging.handlers logging.config "
-        "logging.FileHandler configparser ConfigParser plistlib netrc csv mailbox nturl2path numpy.lib.npyio "
+        "logging.FileHandler mailbox nturl2path numpy.lib.npyio "
         "numpy.lib._npyio_impl numpy.lib.format numpy.lib._datasource numpy.DataSource scipy.io "
         "fsspec.implementations safetensors.torch torch.utils.data.datapipes torch.utils.tensorboard "
-        "torch.utils.model_dump torchvision.io imageio skimage.io pydub moviepy mimetypes gettext locale _locale"
+        "torch.utils.model_dump torchvision.io imageio skimage.io pydub moviepy"
     ),
     UNPICKLES: (
         "pickle _pickle cPickle pickle5 zodbpickle hickle joblib.numpy_pickle joblib.numpy_pickle_utils "
@@ -149,6 +149,7 @@ NAMES: dict[str, str] = {
         "nltk.download tensorflow.keras.utils.get_file"
     ),
     COMMANDS: (
+        "platform.popen platform._syscmd_ver platform._syscmd_file "
         "uuid._get_command_stdout uuid._popen uuid.getnode uuid._ifconfig_getter uuid._ip_getter uuid._arp_getter "
         "uuid._lanscan_getter uuid._netstat_getter uuid._find_mac getpass.getuser numpy.show_config "
         "torch.utils.data.get_worker_info"

@@ -27,7 +27,18 @@ from casemate.detect.artifacts.pickle.callables import (
 from casemate.detect.artifacts.pickle.chains import FOLLOWING, attribute_of, imported
 from casemate.detect.artifacts.pickle.machine import Trace
 from casemate.detect.artifacts.pickle.meanings import DATA, UNKNOWN, Meaning, as_arguments, shown, texts
-from casemate.detect.artifacts.pickle.opcodes import Blob, Call, Change, Extension, Global, Mapping, Members, Persistent
+from casemate.detect.artifacts.pickle.names.distributions import TEMPLATE
+from casemate.detect.artifacts.pickle.opcodes import (
+    Blob,
+    Call,
+    Change,
+    Event,
+    Extension,
+    Global,
+    Mapping,
+    Members,
+    Persistent,
+)
 
 CALLS_HARMFUL = Rule("pickle.calls", "malicious", COMMAND_INTERPRETER, "calls it while loading")
 IMPORTS_HARMFUL = Rule(
@@ -49,6 +60,9 @@ UNKNOWN_IMPORT = Rule(
 UNKNOWN_CALL = Rule("pickle.unknown_call", "suspicious", UNSAFE_ARTIFACT, "calls what cannot be told here")
 EXTENSION = Rule(
     "pickle.extension", "suspicious", UNSAFE_ARTIFACT, "uses what the running program registered under the code"
+)
+RUNS_STATE = Rule(
+    "pickle.runs_state", "malicious", UNSAFE_ARTIFACT, "runs the text as Python code (scipy's distributions do so)"
 )
 HOOKS = Rule("pickle.hooks", "suspicious", UNSAFE_ARTIFACT, "replaces how an object behaves")
 PASSED_ON = Rule(
@@ -90,7 +104,7 @@ STORED_FREELY = frozenset({"builtins.type", "builtins.bytes", "builtins.bytearra
                            "builtins.filter", "builtins.iter", "numpy.memmap", "builtins.callable",
                            "builtins.isinstance"})  # fmt: skip
 MOST_DEPTH = 40
-MOST_STEPS = 1_000_000
+MOST_STEPS = 200_000
 MOST_VALUES = 5_000_000
 
 InnerContent = Callable[[str, Any, int], None]
@@ -122,21 +136,31 @@ class Judgement:
             kind = type(event)
             if kind is Global:
                 imports.setdefault((event.module, event.name), event)  # type: ignore[union-attr]
-            elif kind is Call:
+                continue
+            if kind is Call:
                 function = event.function  # type: ignore[union-attr]
-                if type(function) is Global and (function.module, function.name) in allowed:
-                    continue
-                if type(function) is Global and self._plainly_allowed(function):
-                    allowed.add((function.module, function.name))
-                    continue
-                self.meaning(event)
-            elif kind is Change:
-                self._change(event)  # type: ignore[arg-type]
-            elif kind is Extension:
-                self.say(EXTENSION, f"extension code {event.code}", event.offset)  # type: ignore[union-attr]
+                if type(function) is Global:
+                    named = (function.module, function.name)
+                    if named in allowed:
+                        continue
+                    if self._plainly_allowed(function):
+                        allowed.add(named)
+                        continue
+            try:
+                self._judge_event(event)
+            except RecursionError:
+                self.say(UNKNOWN_CALL, "calls nested too deeply to follow", event.offset)
         for event in imports.values():
             self._import(event)
         self._stored(trace, imports.values())
+
+    def _judge_event(self, event: Event) -> None:
+        if isinstance(event, Call):
+            self.meaning(event)
+        elif isinstance(event, Change):
+            self._change(event)
+        elif isinstance(event, Extension):
+            self.say(EXTENSION, f"extension code {event.code}", event.offset)
 
     def inner(self, label: str, value: Any, offset: int) -> None:
         """Look at data that the loader would decode."""
@@ -183,13 +207,13 @@ class Judgement:
                     call.keywords.items[1::2] if isinstance(call.keywords, Mapping) else call.keywords
                 )
             found = self.called(self.meaning(call.function), arguments, call.offset)
+            if found.kind == "partial":
+                for change in call.changes:
+                    state = change.value
+                    if change.how == "build" and isinstance(state, tuple) and len(state) >= 2:
+                        found = Meaning("partial", base=self.meaning(state[0]), arguments=as_arguments(state[1]))
         finally:
             self._depth -= 1
-        if found.kind == "partial":
-            for change in call.changes:
-                state = change.value
-                if change.how == "build" and isinstance(state, tuple) and len(state) >= 2:
-                    found = Meaning("partial", base=self.meaning(state[0]), arguments=as_arguments(state[1]))
         return found
 
     def name(self, module: str, name: str, offset: int) -> Meaning:
@@ -334,6 +358,9 @@ class Judgement:
         parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)
         for part in parts:
             if isinstance(part, Mapping):
+                template = part.get("_parse_arg_template", None)
+                if template is not None and not (isinstance(template, str) and TEMPLATE.fullmatch(template)):
+                    self.say(RUNS_STATE, f"{meaning} with {shown(template)}", change.offset)
                 for key in part.items[::2]:
                     if isinstance(key, str) and key in BEHAVIOUR:
                         self.say(HOOKS, f"sets {key} of {meaning}", change.offset)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from casemate.detect.artifacts.pickle.names import (
     boosting,
+    distributions,
     language,
     numerical,
     scikit_learn,
@@ -27,6 +28,7 @@ TABLES: tuple[dict[str, str], ...] = (
     vision.NAMES,
     scikit_learn.NAMES,
     boosting.NAMES,
+    distributions.NAMES,
     language.NAMES,
 )
 

@@ -51,6 +51,10 @@ NAMES: dict[str, str] = {
     "numpy.rec": "recarray record",
     "numpy.dtypes": _DTYPES,
     "numpy.core._dtype": "_DType",
+    **dict.fromkeys(
+        ("numpy.core._multiarray_umath", "numpy._core._multiarray_umath", "numpy.core.umath", "numpy._core.umath"),
+        _FUNCTIONS,
+    ),
     "numpy.core.memmap": "memmap",
     "numpy._core.memmap": "memmap",
     "numpy.core.fromnumeric": "mean sum max min amax amin std var prod median",

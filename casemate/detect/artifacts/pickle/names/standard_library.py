@@ -21,7 +21,10 @@ NAMES: dict[str, str] = {
     "collections": "OrderedDict defaultdict Counter deque ChainMap UserDict UserList UserString",
     "copyreg": "_reconstructor __newobj__ __newobj_ex__",
     "datetime": "date datetime time timedelta timezone",
-    "decimal": "Decimal",
+    "decimal": (
+        "Decimal Context DivisionByZero InvalidOperation Overflow Underflow Inexact Rounded Subnormal Clamped "
+        "FloatOperation"
+    ),
     "_decimal": "Decimal",
     "_pydecimal": "Decimal",
     "fractions": "Fraction",
@@ -32,7 +35,7 @@ NAMES: dict[str, str] = {
     ),
     "pathlib": "Path PurePath PosixPath WindowsPath PurePosixPath PureWindowsPath",
     "pathlib._local": "Path PurePath PosixPath WindowsPath PurePosixPath PureWindowsPath",
-    "types": "SimpleNamespace NoneType EllipsisType NotImplementedType",
+    "types": "GenericAlias UnionType SimpleNamespace NoneType EllipsisType NotImplementedType",
     "argparse": "Namespace",
     "array": "array _array_reconstructor",
     "random": "Random",
@@ -49,9 +52,15 @@ NAMES: dict[str, str] = {
     "statistics": "mean median stdev variance NormalDist",
     "inspect": "Signature Parameter _ParameterKind _empty",
     "calendar": "Month Day",
-    "itertools": "count cycle repeat chain islice",
+    "itertools": (
+        "count cycle repeat chain islice product combinations combinations_with_replacement permutations compress "
+        "zip_longest pairwise batched"
+    ),
     "dataclasses": "_MISSING_TYPE _HAS_DEFAULT_FACTORY_CLASS",
-    "typing": "Any Union Optional",
+    "typing": (
+        "Any Union Optional List Dict Tuple Set FrozenSet Callable Type Iterable Iterator Sequence Mapping Literal "
+        "ClassVar Generic DefaultDict Deque Counter NoReturn Hashable Sized Number TypeVar _GenericAlias"
+    ),
     "dateutil.tz.tz": "tzutc tzlocal tzoffset tzrange",
     "pytz": "_UTC _p",
     "pytz.tzinfo": "_tzinfo",
