@@ -9,7 +9,7 @@ from __future__ import annotations
 # pyright: reportAttributeAccessIssue=false
 # (pyarrow.compute makes its functions when it is imported)
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +23,11 @@ from casemate.engine.lookup import Ranges, among, beginning, every, rows_at, row
 from casemate.errors import BadInput, CasemateError
 from casemate.evidence.records import OriginalRecord, RecordPlace, around, find_place
 from casemate.explore.why_judged import otherwise
+from casemate.explore.why_model import Also, Decoded, GroupEvent, Neighbour, ShownRecord, Value, Why
 from casemate.explore.why_rule import RuleText, rule_text
 from casemate.schema.findings import FINDINGS
 from casemate.schema.native import FIXED_NAMES
-from casemate.triage import Annotation, annotations_of
+from casemate.triage import annotations_of
 
 if TYPE_CHECKING:
     from casemate.explore.why_series import Series
@@ -49,106 +50,6 @@ VALUE_DEPTH = 40
 SINGLE = ("sigma", "sigma_decoded")
 """Detectors of findings on one record."""
 _LAST = datetime.max.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Value:
-    """One test of the rule that held.
-
-    Args:
-        selection: the part of the rule.
-        field, column: as the rule calls it, and the column of the record where that has another name.
-        patterns: what fitted.
-        value: the very value, whole.
-        decoded: the text that was decoded from it and fitted in its place, with the steps; None if the value
-            itself fitted.
-    """
-
-    selection: str | None
-    field: str | None
-    column: str | None
-    patterns: tuple[str, ...]
-    value: str | None
-    decoded: Decoded | None = None
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """Decoded text: the steps in order (``base64``, ``utf-16le``), and what a limit left undone."""
-
-    steps: tuple[str, ...]
-    text: str
-    limit_hit: str | None = None
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """A record beside one of the finding's: address, time as recorded, beginning of its text, and its findings."""
-
-    id: str
-    time: str | None
-    text: str
-    findings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ShownRecord:
-    """A record of the finding: where it stands, its original text (None: binary), its fields as read."""
-
-    id: str
-    table: str
-    time: str | None
-    path: str
-    member_path: str | None
-    format: str
-    offset: int
-    length: int
-    sha256: str
-    content: str | None
-    fields: Mapping[str, str]
-    before: tuple[Neighbour, ...] = ()
-    after: tuple[Neighbour, ...] = ()
-
-
-@dataclass(frozen=True)
-class Also:
-    """Another finding on the same records, and on how many of them (of the first :data:`ADDRESSES`)."""
-
-    id: str
-    rule_id: str
-    title: str
-    severity: str
-    detector: str
-    records: int
-
-
-@dataclass(frozen=True)
-class GroupEvent:
-    """One event of a correlation's group: when, where, and which of its rules matched it."""
-
-    time: str | None
-    id: str
-    matched: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Why:
-    """The whole answer; parts that do not apply are None or empty."""
-
-    finding: Mapping[str, Any]
-    because: Any
-    annotation: Annotation | None
-    rule: RuleText
-    values: tuple[Value, ...]
-    records: tuple[ShownRecord, ...]
-    addresses: tuple[str, ...]
-    record_count: int
-    also: tuple[Also, ...]
-    nearly: tuple[Any, ...]
-    events: tuple[GroupEvent, ...]
-    series: Series | None
-    otherwise: tuple[str, ...]
-    notes: tuple[str, ...] = ()
 
 
 def why(case: Case, text: str) -> Why:

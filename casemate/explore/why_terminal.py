@@ -17,8 +17,9 @@ from rich.text import Text
 
 from casemate.explore.annotations import annotation_text
 from casemate.explore.escape import visible
-from casemate.explore.why import EVENTS_SHOWN, Neighbour, ShownRecord, Value, Why
+from casemate.explore.why import EVENTS_SHOWN
 from casemate.explore.why_chart import chart
+from casemate.explore.why_model import Neighbour, ShownRecord, Value, Why
 from casemate.explore.why_rule import RULED_OUT, Mark, RuleText
 
 WIDTH = 80
