@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from importlib import import_module
 from typing import Annotated, Any
@@ -85,7 +86,8 @@ def run(arguments: list[str]) -> int:
         CasemateError: what the command could not do.
     """
     # a command imports only what it needs: all of them together take a second or two
-    named = [name for name in COMMANDS if arguments[:1] == [name]]
+    given = arguments[:1] or _completed()
+    named = [name for name in COMMANDS if given == [name]]
     command = typer.main.get_command(application(named or COMMANDS))
     try:
         result = command.main(arguments, prog_name="casemate", standalone_mode=False)
@@ -102,6 +104,15 @@ def run(arguments: list[str]) -> int:
         place = " ".join(["casemate", *(word for word in arguments[:2] if word.isalpha() and word in _words(command))])
         raise BadInput(error.format_message().rstrip("."), hint=f"see '{place} --help'") from None
     return result if isinstance(result, int) else 0
+
+
+def _completed() -> list[str]:
+    """The command whose words a shell asks to complete (bash, or zsh and fish), if it stands there whole."""
+    if "_CASEMATE_COMPLETE" not in os.environ:
+        return []
+    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+    words = line.split()
+    return words[1:2] if len(words) > 2 or line[-1:].isspace() else []
 
 
 def _words(command: Any) -> set[str]:

@@ -508,7 +508,12 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
     "init": ("casemate init --json", _object(case=TEXT, settings=TEXT)),
     "doctor": (
         "casemate doctor --json",
-        _object(well=TRUTH, checks=_listed(_object(name=TEXT, well=TRUTH, seen=TEXT, needed=TRUTH))),
+        _object(
+            well=TRUTH,
+            checks=_listed(
+                _object(name=TEXT, well=TRUTH, seen=TEXT, needed=TRUTH, purpose=NULL_TEXT, remedy=NULL_TEXT)
+            ),
+        ),
     ),
     "logon": (
         "casemate show logons --json, one line per user, source, host, service and kind of logon",
