@@ -9,7 +9,7 @@ import planted_logs as planted
 import pytest
 
 from casemate.case import Case
-from casemate.detect.coverage import clocks, levels, minutes, numbers, observed, stopped
+from casemate.detect.coverage import clocks, levels, minutes, numbers, observed
 from casemate.detect.coverage.sources import silences
 from casemate.engine.duckdb import DuckDBEngine
 from casemate.engine.protocol import Engine
@@ -120,10 +120,8 @@ def answers_of(path: Path, engine: Engine) -> dict[str, list[tuple]]:
         stored = stored_tables(case)
         engine.use(stored)
         native = {name: engine.read(name) for name in native_filled(stored)}
-        windows = {"windows_event": native["windows_event"]}
-        rows, told, seen = numbers.numbered(native), stopped.acts(windows, lambda table: table), observed(native)
+        rows, seen = numbers.numbered(native), observed(native)
         assert rows is not None
-        assert told is not None
         assert seen is not None
         kinds = [kind for kind in EVENT_CLASSES if kind.name == "network_activity"]
         network = ocsf_tables(engine.read, ["windows_event"], kinds)
@@ -132,7 +130,6 @@ def answers_of(path: Path, engine: Engine) -> dict[str, list[tuple]]:
         asked = {
             "silences": silences(minutes(seen)),
             "numbers": numbers.numbering(numbers.steps(rows)),
-            "acts": told,
             "offsets": clocks.offsets(clocks.pairs(sightings)),
             "levels": levels.counted(native["windows_event"], "windows_event"),
         }
