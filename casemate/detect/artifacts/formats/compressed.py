@@ -71,7 +71,7 @@ def inspect(content: Content, inspection: Inspection) -> None:
             if total > inspection.options.member_bytes:
                 raise TooMuchError(TOO_MUCH, f"more than {inspection.options.member_bytes} bytes in one {kind} stream")
             blocks.append(block)
-        inspection.own(0, used)
+        inspection.own(0, used + _padding(content, used))
     except (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError) as error:
         inspection.report(DAMAGED, f"{kind}: {error}"[:200], used)
         inspection.own_all()
@@ -83,6 +83,14 @@ def inspect(content: Content, inspection: Inspection) -> None:
     finally:
         if blocks:
             inspection.inner(Content.of(f"({kind})", b"".join(blocks)))
+
+
+def _padding(content: Content, position: int) -> int:
+    """How many NULs fill the rest, as tapes have them; 0 when anything else stands there."""
+    for offset in range(position, content.size, READ_BYTES):
+        if content.read(offset, READ_BYTES).strip(b"\0"):
+            return 0
+    return content.size - position
 
 
 def _standard(make: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]) -> Unpacking:

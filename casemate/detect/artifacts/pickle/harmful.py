@@ -36,12 +36,12 @@ MODULES: dict[str, str] = {
         "jinja2 mako chameleon cloudpickle dill jsonpickle numba llvmlite torch.utils.bottleneck "
         "torch.utils.cpp_extension torch._dynamo torch._inductor torch._functorch torch.jit torch.package "
         "torch._C._jit torch.testing torch.onnx torch._export torch.export torch._numpy "
-        "torch.utils._config_module torch.utils.jit torch.utils.checkpoint torch.utils._sympy torch.utils._triton "
-        "torch._ops torch.library torch._library torch._custom_op torch._lobpcg triton "
-        "tensorflow.python.autograph numpy.testing numpy.f2py numpy.ma.testutils numpy.lib.utils numpy.ctypeslib "
-        "pandas.core.computation pandas.core.eval pandas.io scipy.weave scipy._lib._uarray sklearn.utils._testing "
-        "joblib.parallel joblib.externals joblib.memory joblib.pool joblib.executor hydra pyfiglet flask werkzeug "
-        "django aiohttp_jinja2 gradio streamlit fire execnet rpyc Pyro4 Pyro5 celery lightning.pytorch.cli "
+        "torch.utils._config_module torch.utils.jit torch.utils._sympy torch.utils._triton torch._ops "
+        "torch.library torch._library torch._custom_op torch._lobpcg triton tensorflow.python.autograph "
+        "numpy.testing numpy.f2py numpy.ma.testutils numpy.lib.utils numpy.ctypeslib pandas.core.computation "
+        "pandas.core.eval pandas.io scipy.weave scipy._lib._uarray sklearn.utils._testing joblib.parallel "
+        "joblib.externals joblib.memory joblib.pool joblib.executor hydra pyfiglet flask werkzeug django "
+        "aiohttp_jinja2 gradio streamlit fire execnet rpyc Pyro4 Pyro5 celery lightning.pytorch.cli "
         "transformers.dynamic_module_utils transformers.utils.import_utils transformers.tools _pydevd_bundle "
         "debugpy pydevd readline pickletools xml.sax xmlrpc cgi cgitb wsgiref"
     ),
@@ -56,17 +56,18 @@ MODULES: dict[str, str] = {
         "ftplib smtplib smtpd telnetlib nntplib poplib imaplib asyncore asynchat selectors select requests httpx "
         "aiohttp httplib2 pycurl wget gdown twisted tornado zmq websocket websockets boto boto3 botocore s3fs "
         "gcsfs adlfs fsspec smart_open huggingface_hub datasets.load datasets.builder torchvision.datasets "
-        "torch.distributed torchaudio.utils torchtext.utils nltk.downloader redis pymongo psycopg2 MySQLdb mysql "
-        "elasticsearch kafka pika paho scapy dns ldap3 impacket telegram slack_sdk discord selenium playwright "
-        "mechanize scrapy sklearn.datasets keras.datasets pooch"
+        "torch.distributed.rpc torch.distributed.launcher torch.distributed.nn.jit torch.distributed.autograd "
+        "torchaudio.utils torchtext.utils nltk.downloader redis pymongo psycopg2 MySQLdb mysql elasticsearch "
+        "kafka pika paho scapy dns ldap3 impacket telegram slack_sdk discord selenium playwright mechanize scrapy "
+        "sklearn.datasets keras.datasets pooch"
     ),
     FILES: (
         "shutil tempfile fileinput glob linecache mmap zipfile tarfile gzip bz2 lzma zipapp shelve dbm gdbm "
         "sqlite3 _sqlite3 io _io _pyio dumbdbm whichdb fnmatch filecmp logging.handlers logging.config "
-        "logging.FileHandler mailbox nturl2path numpy.lib.npyio "
-        "numpy.lib._npyio_impl numpy.lib.format numpy.lib._datasource numpy.DataSource scipy.io "
-        "fsspec.implementations safetensors.torch torch.utils.data.datapipes torch.utils.tensorboard "
-        "torch.utils.model_dump torchvision.io imageio skimage.io pydub moviepy"
+        "logging.FileHandler mailbox nturl2path numpy.lib.npyio numpy.lib._npyio_impl numpy.lib.format "
+        "numpy.lib._datasource numpy.DataSource scipy.io fsspec.implementations safetensors.torch "
+        "torch.utils.data.datapipes torch.utils.tensorboard torch.utils.model_dump torchvision.io imageio "
+        "skimage.io pydub moviepy"
     ),
     UNPICKLES: (
         "pickle _pickle cPickle pickle5 zodbpickle hickle joblib.numpy_pickle joblib.numpy_pickle_utils "
@@ -80,8 +81,8 @@ MODULES: dict[str, str] = {
     ),
     PROGRAM: (
         "sys gc atexit signal faulthandler threading _thread thread dummy_threading _dummy_thread resource fcntl "
-        "syslog tracemalloc inspect weakref _weakref warnings contextlib _ast abc _abc sysconfig _sysconfigdata "
-        "curses _curses gevent greenlet eventlet"
+        "syslog tracemalloc inspect weakref _weakref warnings _ast sysconfig _sysconfigdata curses _curses gevent "
+        "greenlet eventlet"
     ),
     INSTALLS: ("pip _pip ensurepip venv virtualenv conda easy_install wheel poetry pipenv uv"),
 }
@@ -149,10 +150,9 @@ NAMES: dict[str, str] = {
         "nltk.download tensorflow.keras.utils.get_file"
     ),
     COMMANDS: (
-        "platform.popen platform._syscmd_ver platform._syscmd_file "
-        "uuid._get_command_stdout uuid._popen uuid.getnode uuid._ifconfig_getter uuid._ip_getter uuid._arp_getter "
-        "uuid._lanscan_getter uuid._netstat_getter uuid._find_mac getpass.getuser numpy.show_config "
-        "torch.utils.data.get_worker_info"
+        "platform.popen platform._syscmd_ver platform._syscmd_file uuid._get_command_stdout uuid._popen "
+        "uuid.getnode uuid._ifconfig_getter uuid._ip_getter uuid._arp_getter uuid._lanscan_getter "
+        "uuid._netstat_getter uuid._find_mac getpass.getuser numpy.show_config torch.utils.data.get_worker_info"
     ),
 }
 """Exact names, joined with their module by a dot."""
@@ -175,7 +175,10 @@ LAST_WORDS: dict[str, str] = {
     ),
     NATIVE: ("CDLL PyDLL WinDLL OleDLL dlopen load_library LoadLibrary"),
     NETWORK: ("urlopen urlretrieve create_connection download_url download_file"),
-    UNPICKLES: ("unpickle read_pickle load_pickle pickle_load _pickle cPickle pickle"),
+    UNPICKLES: (
+        "load_model load_weights load_op_library load_checkpoint unpickle read_pickle load_pickle pickle_load "
+        "_pickle cPickle pickle"
+    ),
     PROGRAM: ("os sys posix subprocess socket shutil ctypes threading pty runpy"),
 }
 """A name whose last part is one of these does it, whatever module it is taken from: modules carry what they import."""

@@ -357,11 +357,11 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
             elif opcode == 0x69:  # INST
                 first, position = _line(data, position, end)
                 then, position = _line(data, position, end)
+                found = Global(first.decode("utf-8"), then.decode("utf-8"), protocol, start)
+                see(found)  # pickle.py imports before it looks for the mark, the C unpickler after
                 items = stack
                 stack = marks.pop()
                 push = stack.append
-                found = Global(first.decode("utf-8"), then.decode("utf-8"), protocol, start)
-                see(found)
                 call = Call("instantiate", found, tuple(items), None, start)
                 see(call)
                 push(call)

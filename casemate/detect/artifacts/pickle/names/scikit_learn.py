@@ -47,6 +47,7 @@ NAMES: dict[str, str] = {
     "sklearn.covariance._robust_covariance": "MinCovDet",
     "sklearn.covariance._shrunk_covariance": "LedoitWolf OAS ShrunkCovariance",
     "sklearn.cross_decomposition._pls": "CCA PLSCanonical PLSRegression PLSSVD _PLS",
+    "sklearn.datasets.base": "Bunch",
     "sklearn.decomposition._base": "_BasePCA",
     "sklearn.decomposition._dict_learning": (
         "DictionaryLearning MiniBatchDictionaryLearning SparseCoder _BaseSparseCoding"
