@@ -12,10 +12,10 @@ Time: the first of ``TIMES`` the record has, as recorded: no zone means UTC and 
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,12 +31,14 @@ from casemate.evidence.readers.windows_xml_json import rewriter
 
 _COLUMNS = {name.lower(): name for name in WINDOWS_EVENT.columns}
 _TIMES = {name: rank for rank, name in enumerate(TIMES)}
+ARRANGEMENTS_REMEMBERED = 4_096
 CLOCK_DIFFERENCE = 600_000_000  # microseconds
 CLOCKS_COMPARED = 200  # records of a batch
 
 
+@functools.lru_cache(maxsize=ARRANGEMENTS_REMEMBERED)
 def arrange(keys: Keys) -> Arrangement:
-    """Where the fields of a record with these keys go."""
+    """Where the fields of a record with these keys go; files of one exporter share their lists of keys."""
     rewrite = rewriter(frozenset(keys))
     if rewrite is not None:
         return Arrangement(WINDOWS_EVENT.name, rewrite=rewrite)
@@ -164,5 +166,5 @@ def _compare_clocks(batch: pa.RecordBatch) -> tuple[int, int]:
 
 WINDOWS_JSON = ReaderSpec("windows-json", 1, (WINDOWS_EVENT,), recognise, read, continues=True)
 WINDOWS_JSON_DOCUMENTS = ReaderSpec(
-    "windows-json-documents", 1, (WINDOWS_EVENT,), recognise_documents, partial(read, documents=True)
+    "windows-json-documents", 1, (WINDOWS_EVENT,), recognise_documents, functools.partial(read, documents=True)
 )
