@@ -112,6 +112,15 @@ def test_lying_headers_hide_nothing(data: bytes, code: str) -> None:
     assert any(reason.path_inside.startswith("archive/data") for reason in found.reasons)
 
 
+@pytest.mark.parametrize("method", [8, 9, 12, 14, 93, 95, 99])
+def test_members_that_cannot_be_unpacked_are_told(method: int) -> None:
+    packed = zipped(("model.pkl", b"\xff\xee" * 20))
+    both = patched(packed, b"PK\x03\x04", 8, bytes([method, 0]))
+    found = verdict(patched(both, b"PK\x01\x02", 10, bytes([method, 0])))
+    assert found.verdict == "unscannable"
+    assert codes(found) <= {"zip.damaged", "zip.method"}
+
+
 def test_a_member_that_only_its_local_header_names_is_found() -> None:
     hidden = zipped(("archive/data.pkl", BAD))
     local = hidden[: hidden.find(b"PK\x01\x02")]

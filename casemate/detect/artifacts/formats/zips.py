@@ -209,8 +209,10 @@ def _unpack(
             blocks.append(block)
             if total > limit:
                 raise TooMuchError(TOO_MUCH, f"more than {limit} bytes in the member {entry.name!r}")
-    except (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError) as error:
-        if not blocks or not total:
+    except (TooMuchError, MemoryError):
+        raise
+    except Exception as error:  # each decoder has errors of its own; what came out before them is looked at
+        if not total:
             return None, f"{error}"[:200]
     return Content.of(entry.name, b"".join(blocks)), ""
 
