@@ -28,13 +28,12 @@ import pyarrow.parquet as pq
 
 from casemate.engine.parts import Part
 from casemate.engine.store import Stage, Store
-from casemate.evidence.lines import LineBlock, read_lines
+from casemate.evidence.lines import UTF16, LineBlock, read_lines
 from casemate.evidence.readers.base import Source
 from casemate.schema.case_tables import EVIDENCE
 
 HASH_BYTES = 4 * 1024 * 1024
 UNFINISHED = "its last line was unfinished"
-UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 LAST_BYTE = (1 << 63) - 1
 ADDRESSED = {"evidence", "record", "offset", "length"}
 """Columns of every table whose rows are records of evidence (findings are not among them)."""

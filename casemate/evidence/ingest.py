@@ -22,10 +22,11 @@ from casemate.evidence.continuing import take_out
 from casemate.evidence.counting_once import count_once
 from casemate.evidence.intake import Found, Problem, walk
 from casemate.evidence.known import EVIDENCE_TABLE, REGISTRATIONS_TABLE, known_evidence
-from casemate.evidence.planning import TASK_BYTES, Pending, Planner
+from casemate.evidence.planning import Planner
 from casemate.evidence.readers import READERS
 from casemate.evidence.readers.base import ReaderSpec
 from casemate.evidence.reading import IngestResult, IngestTask, ReadEvidence, read_task
+from casemate.evidence.tasks import TASK_BYTES, Pending
 from casemate.evidence.workers import Run, run_here, run_in_processes
 from casemate.limits import MIB, Limits
 from casemate.schema.case_tables import EVIDENCE, REGISTRATIONS

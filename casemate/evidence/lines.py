@@ -6,6 +6,7 @@ end a line: U+2028, form feeds and lone CR do not, or two tools would number lin
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 BLOCK_BYTES = 8 * 1024 * 1024
+UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _CARRIAGE_RETURN = 13
 
 

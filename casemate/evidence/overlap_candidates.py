@@ -22,8 +22,8 @@ from casemate.engine.store import Store
 from casemate.evidence.readers.evtx_chunks import CHUNK_BYTES, FILE_HEADER_BYTES
 
 ROWS_AT_ONCE = 131_072
-PROBES = 8
-"""Rows of one log that are looked for in others: its first from the second line on (the first may be cut)."""
+PROBES = 9
+"""Rows of one log that are looked for in others: the first that are left of it (its first line may be cut)."""
 MOST_HITS = 1_000
 """A row that so many others are like says nothing."""
 MOST_SHIFTS = 4
@@ -80,12 +80,12 @@ def line_pairs(store: Store, table: str, family: Mapping[str, str]) -> dict[tupl
 def _first_rows(
     store: Store, table: str, said: str, family: Mapping[str, str]
 ) -> dict[str, list[tuple[str, int, int]]]:
-    """The first rows of each log from its second record on: what they say, length, offset."""
+    """The first rows that are left of each log: what they say, length, offset."""
     first: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
-    for batch in _batches(store, table, ["evidence", "record", "length", "offset", said]):
+    for batch in _batches(store, table, ["evidence", "length", "offset", said]):
         names = batch["evidence"]
         codes = names.indices.to_numpy(zero_copy_only=False)
-        usable = pc.and_(pc.greater(batch["record"], 1), pc.is_valid(batch[said])).to_numpy(zero_copy_only=False)
+        usable = pc.is_valid(batch[said]).to_numpy(zero_copy_only=False)
         for code in np.unique(codes).tolist():
             root = family.get(names.dictionary[code].as_py())
             if root is None or len(first[root]) >= PROBES:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from ingest_case import opened, rows_of, take, texts
 
@@ -121,6 +122,7 @@ def test_however_it_grows_the_rows_are_those_of_the_whole(
 ) -> None:
     if encoding is not None:
         content = content.decode("latin-1").encode(encoding)
+        assume(not content.startswith(codecs.BOM_UTF32_LE))  # it is not known what that is: nothing reads it
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         versions = [content[:cut] for cut in sorted(cuts)] + [content]

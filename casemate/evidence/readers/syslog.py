@@ -24,8 +24,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from casemate.evidence.continuing import UTF16
-from casemate.evidence.lines import LineBlock, read_lines
+from casemate.evidence.lines import UTF16, LineBlock, read_lines
 from casemate.evidence.readers import openssh, syslog_programs, sysmon_linux, timestamps
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
 from casemate.evidence.readers.row_builder import RowBuilder
