@@ -16,10 +16,7 @@ from casemate.detect.artifacts.contract import Reason, Verdict
 from casemate.detect.artifacts.inspection import Options
 from casemate.detect.artifacts.scan import scan as scan_paths
 
-EXAMPLES = (
-    "Examples: casemate scan model.pt   |   casemate scan models/ --json   |   "
-    "casemate scan downloads/ --fail-on malicious"
-)
+EXAMPLES = "Example: casemate scan model.pkl   or   casemate scan downloads --json --fail-on malicious"
 COLOURS = {"safe": "green", "suspicious": "yellow", "malicious": "bold red", "unscannable": "magenta", "note": "dim"}
 SHOWN_REASONS = 12
 MIB = 1024 * 1024

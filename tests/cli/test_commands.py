@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import shlex
 import shutil
@@ -235,6 +236,9 @@ def test_examples_work(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyP
     Path("logs").mkdir()
     shutil.copy(small.folder / "evidence" / "conn.log", "logs/conn.evtx")
     shutil.copy(small.folder / "rules.zip", "triage.zip")
+    Path("downloads").mkdir()
+    for model in ("model.pkl", "downloads/model.pkl"):
+        Path(model).write_bytes(pickle.dumps({"layers": [1, 2]}))
     replaced = {
         "/evidence": str(small.folder / "evidence"),
         "3fa1c2:1042": small.address(),

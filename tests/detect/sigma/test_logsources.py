@@ -10,6 +10,7 @@ from sigma_helpers import matched
 from casemate.detect.sigma.derived import DERIVED, DERIVED_PREFIX
 from casemate.detect.sigma.endpoints import TABLES
 from casemate.detect.sigma.logsources import TABLE, EventSource, sources_for
+from casemate.detect.sigma.logsources.findings import FINDING_TABLE
 from casemate.detect.sigma.logsources.network import ZEEK_FIELDS
 from casemate.evidence.readers import READERS
 
@@ -20,17 +21,15 @@ KEYS_OF_REST = {
         "actionname",
         "feature name",  # Defender 5001, by exporter
         "featurename",
-        "newvaluetype",  # Security 4657
-        "operationtype",  # Security 4657
     }
 }
 """What a log source names though it stands in ``rest``: too rare for a column of its own."""
 
 
 def every_source() -> Iterator[EventSource]:
-    """All event sources Casemate knows."""
+    """All event sources of records that Casemate knows (tunings ask findings themselves)."""
     for sources in TABLE.values():
-        yield from sources
+        yield from (source for source in sources if source.table != FINDING_TABLE)
     for service in ZEEK_FIELDS:
         yield from sources_for("zeek", None, service)
 
