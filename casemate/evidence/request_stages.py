@@ -17,14 +17,17 @@ import pyarrow.parquet as pq
 
 from casemate.engine.store import Store
 from casemate.evidence.continuing import add_notes
-from casemate.evidence.readers.kubernetes_audit import EARLY, KUBERNETES_AUDIT, MOST_OPEN_REQUESTS, STAGES
+from casemate.evidence.readers.kubernetes_audit import (
+    EARLY,
+    KUBERNETES_AUDIT,
+    MOST_OPEN_REQUESTS,
+    REQUEST,
+    STAGES,
+    Request,
+)
 
 LAST_STAGE = max(STAGES.values())
 NOTE = "requests of which another piece of evidence holds a later stage: {count:,}; rules look at that one"
-
-Request = tuple[str | None, str | None, str | None]
-"""Audit id, verb and address: clients may choose the id."""
-REQUEST = ["auditID", "verb", "requestURI"]
 
 
 def supersede_early_stages(store: Store) -> None:
@@ -92,5 +95,5 @@ def _latest(store: Store, wanted: set[Request]) -> dict[Request, int]:
 def _requests(rows: pa.RecordBatch | pa.Table) -> Iterator[tuple[Request, str | None, bool]]:
     """Each row's request, its stage, and whether no later one is known."""
     columns = (rows[name].to_pylist() for name in (*REQUEST, "stage", "superseded"))
-    for identity, verb, address, said, superseded in zip(*columns, strict=True):
-        yield (identity, verb, address), said, identity is not None and superseded is None
+    for *request, said, superseded in zip(*columns, strict=True):
+        yield tuple(request), said, request[0] is not None and superseded is None

@@ -78,10 +78,10 @@ def _latest_stages(table: ibis.Table) -> ibis.Table:
     """Without the rows whose request has a row of a later stage, in whatever piece of evidence.
 
     A log that was rotated or grew has the stages of one request in two; the reader's ``superseded`` knows one.
-    Clients may choose the ``Audit-ID``: a request is hidden only by a stage of the same verb and address.
+    Clients may choose the ``Audit-ID``: a request is hidden only by a stage of the same verb, address and user.
     """
     ranked = table.mutate(stage_rank=table.stage.cases(*STAGES.items(), else_=LAST_STAGE).fill_null(LAST_STAGE))
-    request = ibis.window(group_by=["auditID", "verb", "requestURI"])
+    request = ibis.window(group_by=["auditID", "verb", "requestURI", "user.username"])
     ranked = ranked.mutate(last_rank=ranked.stage_rank.max().over(request))
     latest = ranked.auditID.isnull() | (ranked.stage_rank == ranked.last_rank)
     return ranked.filter(latest).drop("stage_rank", "last_rank")

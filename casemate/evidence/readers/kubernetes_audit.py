@@ -9,7 +9,8 @@ The names are those of ``audit.k8s.io/v1`` with dots for nesting
 the whole object as JSON text; parts that rules ask for stand beside them.
 
 One request may be written at several stages.  All rows are kept; a row whose request has a later stage
-in the same file has ``superseded`` = 'true', and views and rules use the others.
+in the same file has ``superseded`` = 'true', and views and rules use the others.  Clients may choose the
+``Audit-ID``, so a request is known by :data:`REQUEST`, not by its id alone.
 """
 
 from __future__ import annotations
@@ -79,6 +80,8 @@ TEXT_KEYS = ("message", "@message", "properties.log", "log", "_raw", "event.orig
 OBJECT_KEYS = ("properties.log", "_source", "result", "@message", "message", "event", "jsonPayload", "kubernetes.audit")
 STAGES = {"RequestReceived": 0, "ResponseStarted": 1, "ResponseComplete": 2, "Panic": 2}
 EARLY = frozenset({"RequestReceived", "ResponseStarted"})
+REQUEST = ("auditID", "verb", "requestURI", "user.username")
+"""What is the same at all stages of one request."""
 MOST_OPEN_REQUESTS = 1_000_000
 NOTE_OPEN = (
     f"More than {MOST_OPEN_REQUESTS:,} requests are written at several stages: "
@@ -105,6 +108,10 @@ _GKE_STATUS = {  # google.rpc.Code -> the HTTP status that stands for it (google
 }
 
 
+Request = tuple[str | None, ...]
+"""The values of :data:`REQUEST`."""
+
+
 def is_event(fields: dict[str, Any]) -> bool:
     """Whether an object is an audit event itself, of the audit API or of Cloud Logging."""
     if "auditID" in fields and ("stage" in fields or "verb" in fields or "requestURI" in fields):
@@ -119,11 +126,11 @@ def _is_gke(fields: dict[str, Any]) -> bool:
     return isinstance(payload, dict) and payload.get("serviceName") == "k8s.io"
 
 
-def convert(fields: dict[str, Any], limits: Limits, superseded: dict[str, int]) -> Converted | str:
+def convert(fields: dict[str, Any], limits: Limits, superseded: dict[Request, int]) -> Converted | str:
     """One element or line to the columns of :data:`KUBERNETES_AUDIT`.
 
     Args:
-        superseded: audit ids of requests written at several stages, with the latest stage's rank.
+        superseded: requests written at several stages, with the latest stage's rank.
     """
     found = unwrap(fields, limits, wanted=is_event, text_keys=TEXT_KEYS, object_keys=OBJECT_KEYS)
     if found is None:
@@ -153,9 +160,8 @@ def convert(fields: dict[str, Any], limits: Limits, superseded: dict[str, int]) 
         if any(isinstance(address, str) and invalid_address(address) for address in addresses):
             flags = (*flags, "address_invalid")
     values["provider"] = provider
-    identity = values.get("auditID")
     rank = STAGES.get(values.get("stage") or "", 2)
-    if identity and superseded.get(identity, -1) > rank:
+    if superseded and values.get("auditID") and superseded.get(tuple(map(values.get, REQUEST)), -1) > rank:
         values["superseded"] = "true"
     time_raw = next(
         (
@@ -229,16 +235,16 @@ def from_cloud_logging(entry: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in event.items() if value is not None}
 
 
-def later_stages(source: Source, context: ReadContext, documents: bool) -> tuple[dict[str, int], bool]:
-    """Requests written at an early stage and at a later one: audit id -> rank of the latest stage.
+def later_stages(source: Source, context: ReadContext, documents: bool) -> tuple[dict[Request, int], bool]:
+    """Requests written at an early stage and at a later one, with the rank of the latest stage.
 
     Only looked for where the words of an early stage occur at all.  The second value is whether the
     bound on requests looked at was reached.
     """
     if not _mentions_early_stage(source):
         return {}, False
-    latest: dict[str, int] = {}
-    several: dict[str, int] = {}
+    latest: dict[Request, int] = {}
+    several: dict[Request, int] = {}
     full = False
     with source.open() as stream:
         keys = ENVELOPE_KEYS if documents else ()
@@ -255,18 +261,19 @@ def later_stages(source: Source, context: ReadContext, documents: bool) -> tuple
                 if not isinstance(found, tuple):
                     continue
                 event = from_cloud_logging(found[0]) if _is_gke(found[0]) else found[0]
-                identity, stage = event.get("auditID"), event.get("stage")
-                if not isinstance(identity, str) or not isinstance(stage, str):
+                stage = event.get("stage")
+                if not isinstance(event.get("auditID"), str) or not isinstance(stage, str):
                     continue
+                request = tuple(as_text(at(event, name)) for name in REQUEST)
                 rank = STAGES.get(stage, 2)
-                before = latest.get(identity)
+                before = latest.get(request)
                 if before is None:
                     if len(latest) >= MOST_OPEN_REQUESTS:
                         full = True
                         del latest[next(iter(latest))]
-                    latest[identity] = rank
+                    latest[request] = rank
                 elif before != rank:
-                    several[identity] = latest[identity] = max(before, rank)
+                    several[request] = latest[request] = max(before, rank)
     return several, full
 
 
@@ -310,12 +317,12 @@ def _read(source: Source, context: ReadContext, documents: bool) -> Iterator[Row
 
 KUBERNETES_LINES = ReaderSpec(
     "kubernetes-audit-ndjson",
-    1,
+    2,
     (KUBERNETES_AUDIT,),
     partial(_recognise, documents=False),
     partial(_read, documents=False),
     continues=True,
 )
 KUBERNETES_DOCUMENTS = ReaderSpec(
-    "kubernetes-audit-json", 1, (KUBERNETES_AUDIT,), partial(_recognise, documents=True), partial(_read, documents=True)
+    "kubernetes-audit-json", 2, (KUBERNETES_AUDIT,), partial(_recognise, documents=True), partial(_read, documents=True)
 )

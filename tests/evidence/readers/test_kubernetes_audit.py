@@ -97,6 +97,15 @@ def test_a_later_stage_may_stand_before_the_early_one() -> None:
     assert [row.get("superseded") for row in read_either(content).rows] == [None, "true"]
 
 
+@pytest.mark.parametrize(
+    "other",
+    [{"verb": "get"}, {"requestURI": "/healthz"}, {"user": {"username": "eve"}}, {"verb": None}, {"verb": ["create"]}],
+)
+def test_a_client_that_chooses_its_audit_id_hides_no_other_request(other: dict) -> None:
+    content = "\n".join(map(json.dumps, [EARLY, {**EVENT, **other}])).encode()
+    assert [row.get("superseded") for row in read_either(content).rows] == [None, None]
+
+
 def test_an_event_cannot_supersede_itself() -> None:
     row = filled(read_either(json.dumps({**EVENT, "superseded": "true"}).encode()).rows[0])
     assert "superseded" not in row
