@@ -1,0 +1,200 @@
+"""Times of syslog lines: the missing year counted along the lines of a file, the missing zone.
+
+A year that is missing is the latest that puts the file's last line before the file's own date, counted
+back over the turns of the year between the lines.
+"""
+
+from __future__ import annotations
+
+import calendar
+import re
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from casemate.evidence.lines import LineBlock, read_lines
+from casemate.evidence.readers import timestamps
+from casemate.evidence.readers.base import ReadContext, Source
+from casemate.evidence.readers.syslog_lines import MONTH, Line, parse_line
+
+MONTHS = {
+    name: number
+    for number, name in enumerate(
+        ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), start=1
+    )
+}
+MONTHS_OF_BYTES = {name.encode(): number for name, number in MONTHS.items()}
+DAY = 86_400_000_000
+YEARS_BACK = 40  # eight are enough for one 29th of February, forty for several that fit each other
+YEARLESS = ("year_inferred", "zone_assumed_utc")
+LONGEST_HEADER = 4096  # a date stands before this byte: PRI, two hosts of 255 characters, a sequence number
+_BSD_PARTS = re.compile(
+    rf"({MONTH}) ([ \d]?\d)(?: (\d{{4}}))? (\d\d):(\d\d):(\d\d)(?:\.(\d{{1,9}}))?(?: (\d{{4}}))?\Z", re.ASCII
+)
+_PLAIN_DAY = re.compile(rb"(" + MONTH.encode() + rb") ([ \d]\d) \d\d:\d\d:\d\d [!-~]{1,255} ")
+"""The usual beginning of a line, by which its date is known without the rest (unless it is one of Cisco's)."""
+_MONTH_WORD = re.compile(MONTH.encode())
+_ZONE = re.compile(r" ([A-Z]{1,5})\Z")
+
+
+class Years:
+    """Counts the turns of the year along the lines of a file.
+
+    ``latest`` is the last moment (microseconds) that is not in the future of the file.
+    A step back of more than 60 days is a new year; a step ahead of more than 300 is a late line of the
+    old one.
+    """
+
+    def __init__(self, year: int, latest: int | None = None) -> None:
+        self.year = year
+        self.latest = latest
+        self._day: int | None = None
+
+    def of(self, month: int, day: int) -> int:
+        """The year of a line with this date."""
+        ordinal = month * 31 + day
+        if self._day is not None:
+            if ordinal - self._day < -62:
+                self.year += 1
+            elif ordinal - self._day > 310:
+                self.year -= 1
+        self._day = ordinal
+        return self.year
+
+
+def last_year(month: int, day: int, dated: datetime, leap_days: Iterable[int] = ()) -> int:
+    """The latest year in which this day exists and is not after `dated` (a day of grace for zones).
+
+    Args:
+        month, day: of the last line.
+        dated: the file's date.
+        leap_days: so many years before the last line a 29th of February was seen.
+    """
+    latest = _microseconds(dated) + DAY
+    fitting = []
+    for year in range(dated.year + 1, dated.year - YEARS_BACK, -1):
+        moment = timestamps.civil(year, month, day, 0, 0, 0)
+        if moment is not None and moment <= latest:
+            if all(calendar.isleap(year - back) for back in leap_days):
+                return year
+            fitting.append(year)
+    return fitting[0] if fitting else dated.year
+
+
+def first_year(source: Source, context: ReadContext) -> Years:
+    """Years that end in the latest possible one at the file's last line."""
+    counter, last = Years(0), None
+    leap_days: set[int] = set()
+    with source.open() as stream:
+        for block in read_lines(stream, line_bytes=context.limits.line_bytes, start_offset=context.start_offset):
+            if not isinstance(block, LineBlock):
+                continue
+            for line in block.lines:
+                found = _counted_day(line, context.limits.fields_per_record)
+                if found is not None:
+                    last = found
+                    year = counter.of(*last)
+                    if last == (2, 29):
+                        leap_days.add(year)
+    latest = _microseconds(context.dated) + DAY
+    if last is None:
+        return Years(context.dated.year, latest)
+    backs = {counter.year - year for year in leap_days}
+    return Years(last_year(*last, context.dated, backs) - counter.year, latest)
+
+
+def _counted_day(line: bytes, most_fields: int) -> tuple[int, int] | None:
+    """Month and day by which a line counts for the years: exactly what :func:`read_time` counts."""
+    plain = _PLAIN_DAY.match(line)
+    if plain and b"%" not in line:
+        return MONTHS_OF_BYTES[plain[1]], int(plain[2])
+    if not _MONTH_WORD.search(line, 0, LONGEST_HEADER):
+        return None
+    parsed = parse_line(line.decode("utf-8", "backslashreplace"), most_fields)
+    if isinstance(parsed, Line):
+        parts = _bsd_parts(parsed.received or parsed.time or "")
+        if parts and not (parts[3] or parts[8]):
+            return MONTHS[parts[1]], int(parts[2])
+    return None
+
+
+def _bsd_parts(text: str) -> re.Match[str] | None:
+    zone = _ZONE.search(text)
+    return _BSD_PARTS.match(text[: zone.start()] if zone else text)
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - timestamps.EPOCH) // timedelta(microseconds=1)
+
+
+def read_time(text: str, years: Years, received: str | None = None) -> timestamps.Reading:
+    """A time of any of the forms above.
+
+    Where a relay put the time before it at which it received the line, the lines' years are counted by
+    that one, and a missing year of `text` is the one that brings it nearest, but not behind the file's date.
+    """
+    relayed = read_time(received, years)[0] if received is not None else None
+    match, zone = _bsd_parts(text), _ZONE.search(text)
+    if match is None:
+        return timestamps.read_iso(text)
+    month, day = MONTHS[match[1]], int(match[2])
+    stated = match[3] or match[8]
+    micro = int(match[7][:6].ljust(6, "0")) if match[7] else 0
+    clock = int(match[4]), int(match[5]), int(match[6]), micro
+    if stated:
+        year = int(stated)
+    elif relayed is None:
+        year = years.year if received is not None else years.of(month, day)
+    else:
+        year = _nearest_year(relayed, (month, day, *clock), years.latest)
+    moment = timestamps.civil(year, month, day, *clock)
+    flags: tuple[str, ...] = () if stated else ("year_inferred",)
+    if zone is None or zone[1] not in ("UTC", "GMT", "Z"):
+        flags = (*flags, "zone_assumed_utc")
+    if moment is None:
+        return None, ("time_unreadable",)
+    value, more = timestamps.believed(moment)
+    return value, (*flags, *more)
+
+
+def _nearest_year(relayed: int, rest: tuple[int, ...], latest: int | None) -> int:
+    middle = (timestamps.EPOCH + timedelta(microseconds=relayed)).year
+    moments = {year: timestamps.civil(year, *rest) for year in range(middle - 4, middle + 2)}
+    possible = {
+        year: moment
+        for year, moment in moments.items()
+        if moment is not None and (latest is None or moment <= max(latest, relayed + DAY))
+    }
+    return min(possible, key=lambda year: abs(possible[year] - relayed)) if possible else middle
+
+
+class Clock:
+    """Reads the times of the lines of a file in their order; quick where a line is of the day of the one before."""
+
+    def __init__(self, years: Years) -> None:
+        self._years = years
+        self._text: str | None = None
+        self._reading: timestamps.Reading = (None, ())
+        self._day, self._midnight = "", 0
+
+    def read(self, line: Line) -> timestamps.Reading:
+        """:func:`read_time` of a line."""
+        text = line.time
+        if text is None:
+            return None, ("time_unreadable",)
+        if line.received is not None:
+            self._text, self._day = None, ""
+            return read_time(text, self._years, line.received)
+        if text == self._text:
+            return self._reading
+        hour, minute, second = text[7:9], text[10:12], text[13:]
+        if text[:7] == self._day and len(text) == 15 and hour < "24" and minute < "60" and second < "60":
+            seconds = int(hour) * 3600 + int(minute) * 60 + int(second)
+            self._reading = self._midnight + seconds * 1_000_000, self._reading[1]
+        else:
+            self._reading = read_time(text, self._years)
+            moment, flags = self._reading
+            self._day = ""
+            if moment is not None and len(text) == 15 and flags == YEARLESS:
+                self._day, self._midnight = text[:7], moment - moment % DAY
+        self._text = text
+        return self._reading
