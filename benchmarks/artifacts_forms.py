@@ -141,6 +141,41 @@ CHAINS: dict[str, bytes] = {
     "encode-zlib": pickled(call(_loads, call(named("_codecs", "decode"), zlib.compress(pickled(SYSTEM)), "zlib"))),
     "code-object": pickled(call(call(named("types", "FunctionType"), call(named("marshal", "loads"), b"N"), {}))),
     "memmap": pickled(call(named("numpy", "memmap"), "canary", "uint8", "w+", 0, (1,))),
+    "computed-name": pickled(
+        call(named("builtins", "str"), "os").opcodes
+        + call(named("builtins", "str"), "system").opcodes
+        + b"\x93"
+        + value((COMMAND,))
+        + b"R"
+    ),
+    "computed-arguments": pickled(
+        _getattr.opcodes + call(named("builtins", "tuple"), [_os, "system"]).opcodes + b"R" + value((COMMAND,)) + b"R"
+    ),
+    "computed-attribute": pickled(call(call(_getattr, _os, call(named("builtins", "str"), "system")), COMMAND)),
+    "bytes-from-numbers": pickled(
+        call(named("torch.storage", "_load_from_bytes"), call(named("builtins", "bytes"), list(pickled(SYSTEM))))
+    ),
+    "bytes-changed-in-place": pickled(
+        call(
+            named("torch.storage", "_load_from_bytes"),
+            call(
+                named("builtins", "bytes"),
+                Raw(
+                    value([0] * len(pickled(SYSTEM)))
+                    + b"("
+                    + b"".join(value(place) + value(byte) for place, byte in enumerate(pickled(SYSTEM)))
+                    + b"u"
+                ),
+            ),
+        )
+    ),
+    "bytearray-extended": pickled(
+        call(
+            named("torch.storage", "_load_from_bytes"),
+            Raw(b"\x96" + bytes(8) + b"(" + b"".join(map(value, pickled(SYSTEM))) + b"e"),
+        )
+    ),
+    "module-in-a-module": pickled(call(call(_getattr, named("random", "_os"), "putenv"), "A", "b")),
     "torch-attribute": pickled(call(call(_getattr, named("torch._C", "_VariableFunctionsClass"), "from_file"), "c")),
 }
 

@@ -133,8 +133,8 @@ def _harm(module: str, name: str) -> str | None:
         return exact
     parts = name.split(".")
     for part in parts:
-        if part in LAST:
-            return LAST[part]
+        if is_way_out(part):
+            return LAST.get(part) or LAST[part.lstrip("_")]
     if any(part.startswith("__") and part.endswith("__") for part in parts) and name != "__version__":
         return harmful.ATTRIBUTES
     below = module
@@ -168,6 +168,11 @@ def is_numerical(module: str) -> bool:
 def is_standard(module: str) -> bool:
     """Whether the module is of the standard library."""
     return module.split(".", 1)[0] in STANDARD_LIBRARY
+
+
+def is_way_out(part: str) -> bool:
+    """Whether a name means harm whatever it is taken from: ``system``, ``os``, also ``_os`` as modules import it."""
+    return part in LAST or LAST.get(part.lstrip("_")) == harmful.PROGRAM
 
 
 def _is_function(name: str) -> bool:

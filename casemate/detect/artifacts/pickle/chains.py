@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from casemate.detect.artifacts.contract import EMBED_MALWARE, UNSAFE_ARTIFACT, Rule
 from casemate.detect.artifacts.pickle import harmful
-from casemate.detect.artifacts.pickle.callables import FOLLOWED, LAST, Known, Standing, known, renamed
+from casemate.detect.artifacts.pickle.callables import FOLLOWED, Known, Standing, is_way_out, known, renamed
 from casemate.detect.artifacts.pickle.meanings import DATA, UNKNOWN, Meaning, as_arguments, shown
 from casemate.detect.artifacts.pickle.opcodes import Blob
 
@@ -54,7 +54,7 @@ def attribute_of(judging: Judging, base: Meaning, name: Any, offset: int) -> Mea
         judging.say(COMPUTED, f"an attribute of {base} by a name that is not plain text", offset)
         return UNKNOWN
     for part in name.split("."):
-        if part in LAST or (part.startswith("__") and part.endswith("__")):
+        if is_way_out(part) or (part.startswith("__") and part.endswith("__")):
             judging.say(ATTRIBUTE, f"takes the attribute {part!r} of {base}", offset)
         base = (
             judging.name(base.module, part, offset)
@@ -66,6 +66,7 @@ def attribute_of(judging: Judging, base: Meaning, name: Any, offset: int) -> Mea
 
 def _getattr(judging: Judging, arguments: tuple[Any, ...], offset: int) -> Meaning:
     if len(arguments) < 2:
+        judging.say(COMPUTED, "getattr with arguments that are not told", offset)
         return UNKNOWN
     return attribute_of(judging, judging.meaning(arguments[0]), _text(judging, arguments[1]), offset)
 
@@ -77,7 +78,7 @@ def _attrgetter(judging: Judging, arguments: tuple[Any, ...], offset: int) -> Me
             judging.say(COMPUTED, "operator.attrgetter with a name that is not plain text", offset)
             continue
         for part in name.split("."):
-            if part in LAST or (part.startswith("__") and part.endswith("__")):
+            if is_way_out(part) or (part.startswith("__") and part.endswith("__")):
                 judging.say(ATTRIBUTE, f"operator.attrgetter({name!r})", offset)
     return Meaning("getter", arguments=names)
 
@@ -87,7 +88,7 @@ def _methodcaller(judging: Judging, arguments: tuple[Any, ...], offset: int) -> 
     if not isinstance(name, str):
         judging.say(COMPUTED, "operator.methodcaller with a name that is not plain text", offset)
         return UNKNOWN
-    if name in LAST or (name.startswith("__") and name.endswith("__")):
+    if is_way_out(name) or (name.startswith("__") and name.endswith("__")):
         judging.say(ATTRIBUTE, f"operator.methodcaller({name!r})", offset)
     return Meaning("caller", name=name, arguments=arguments[1:])
 

@@ -437,12 +437,15 @@ def _add(opcode: int, target: Any, items: list[Any], offset: int, see: Callable[
         if kind is list:
             target.extend(items)
             return
+        if kind is bytearray and all(type(item) is int and 0 <= item < 256 for item in items):
+            target.extend(items)
+            return
     elif opcode == 0x75:
         if kind is Mapping:
             target.items.extend(items)
             return
-        if kind is list or kind is bytearray:
-            return  # only indices fit; what is stored is data of this stream anyway
+        if (kind is list or kind is bytearray) and _set_places(target, items):
+            return
     elif kind is Members:
         target.items.extend(items)
         return
@@ -455,8 +458,23 @@ def _add(opcode: int, target: Any, items: list[Any], offset: int, see: Callable[
     see(change)
 
 
+def _set_places(target: list[Any] | bytearray, items: list[Any]) -> bool:
+    """Set items of a list or bytearray by plain indices; False when one of them is no plain index in range."""
+    for index in range(0, len(items), 2):
+        place, value = items[index], items[index + 1]
+        if type(place) is not int or not -len(target) <= place < len(target):
+            return False
+        if isinstance(target, bytearray) and not (type(value) is int and 0 <= value < 256):
+            return False
+        target[place] = value
+    return True
+
+
 def _no_text(value: Any) -> bool:
     """Whether the value is certainly no string."""
+    if isinstance(value, Call):
+        made = value.function
+        return value.how == "newobj" and isinstance(made, Global) and made.name not in ("str", "unicode")
     return isinstance(value, (bytes, bytearray, int, float, tuple, list, Mapping, Members)) or value is None
 
 

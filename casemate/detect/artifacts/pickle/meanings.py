@@ -78,7 +78,23 @@ def as_arguments(value: Any) -> tuple[Any, ...]:
         return tuple(value.keys())
     if isinstance(value, Members):
         return tuple(value.items)
+    if is_plain_sequence(value):
+        return as_arguments(value.arguments[0])
     return ()
+
+
+def is_plain_sequence(value: Any) -> bool:
+    """Whether the value is ``tuple(...)`` or ``list(...)`` of one value that the stream holds."""
+    if not isinstance(value, Call) or value.changes or not isinstance(value.function, Global):
+        return False
+    function, arguments = value.function, value.arguments
+    named = function.module in ("builtins", "__builtin__") and function.name in ("tuple", "list")
+    return named and isinstance(arguments, tuple) and len(arguments) == 1 and isinstance(arguments[0], (tuple, list))
+
+
+def is_computed(value: Any) -> bool:
+    """Whether arguments are the result of a call that is not understood here."""
+    return isinstance(value, (Call, Persistent, Extension)) and not is_plain_sequence(value)
 
 
 def texts(values: Any) -> Iterator[str]:

@@ -9,14 +9,18 @@ from casemate.detect.artifacts.contract import Reason, Rule
 from casemate.detect.artifacts.inspection import Inspection
 from casemate.detect.artifacts.pickle.machine import Trace
 from casemate.detect.artifacts.pickle.opcodes import Blob
-from casemate.detect.artifacts.pickle.verdicts import judge
+from casemate.detect.artifacts.pickle.verdicts import COMPUTED_IMPORT, judge
 
 
 def judge_trace(trace: Trace, content: Content, inspection: Inspection, *, only_harm: bool = False) -> None:
-    """Report what the trace would do; with `only_harm` no more than what is malicious."""
+    """Report what the trace would do; with `only_harm` no more than what is malicious for sure.
+
+    The bytes that `only_harm` is for are opcodes to an unlikely loader only, so names that it would compute count for
+    nothing: they come from a memo that was written for another reading.
+    """
 
     def report(rule: Rule, text: str, offset: int, effect: str | None) -> None:
-        if not only_harm or rule.severity == "malicious":
+        if not only_harm or (rule.severity == "malicious" and rule is not COMPUTED_IMPORT):
             inspection.report(rule, text, offset - content.begin, effect=effect)
 
     def inner(label: str, value: Any, offset: int) -> None:

@@ -24,9 +24,9 @@ from casemate.detect.artifacts.pickle.callables import (
     reads_like_command,
     renamed,
 )
-from casemate.detect.artifacts.pickle.chains import FOLLOWING, attribute_of, imported
+from casemate.detect.artifacts.pickle.chains import COMPUTED, FOLLOWING, attribute_of, imported
 from casemate.detect.artifacts.pickle.machine import Trace
-from casemate.detect.artifacts.pickle.meanings import DATA, UNKNOWN, Meaning, as_arguments, shown, texts
+from casemate.detect.artifacts.pickle.meanings import DATA, UNKNOWN, Meaning, as_arguments, is_computed, shown, texts
 from casemate.detect.artifacts.pickle.names.distributions import TEMPLATE
 from casemate.detect.artifacts.pickle.opcodes import (
     Blob,
@@ -64,6 +64,10 @@ EXTENSION = Rule(
 RUNS_STATE = Rule(
     "pickle.runs_state", "malicious", UNSAFE_ARTIFACT, "runs the text as Python code (scipy's distributions do so)"
 )
+COMPUTED_IMPORT = Rule(
+    "pickle.computed_import", "malicious", UNSAFE_ARTIFACT, "imports what a name that it computes while loading means"
+)
+PLACES = Rule("pickle.changes_data", "suspicious", UNSAFE_ARTIFACT, "changes data in place while loading")
 HOOKS = Rule("pickle.hooks", "suspicious", UNSAFE_ARTIFACT, "replaces how an object behaves")
 PASSED_ON = Rule(
     "pickle.passed_on", "suspicious", UNSAFE_ARTIFACT, "stores a function that calls or loads what it is given"
@@ -94,7 +98,9 @@ FRAMEWORK_CALLS: frozenset[tuple[str, str]] = frozenset(
         ("xgboost.core", "Booster"), ("xgboost.core", "DMatrix"), ("lightgbm.basic", "Booster"),
         ("lightgbm.basic", "Dataset"), ("transformers.training_args", "TrainingArguments"),
         ("accelerate.state", "PartialState"), ("accelerate.state", "AcceleratorState"),
-        ("torch.utils.data.dataloader", "DataLoader"), ("joblib.memory", "Memory"), ("pandas", "read_csv"),
+        ("torch.utils.data.dataloader", "DataLoader"), ("catboost.core", "Pool"), ("numpy", "matrix"),
+        ("numpy.matrixlib.defmatrix", "matrix"), ("PIL.PngImagePlugin", "PngImageFile"),
+        ("PIL.JpegImagePlugin", "JpegImageFile"), ("joblib.memory", "Memory"), ("pandas", "read_csv"),
     }
 )  # fmt: skip
 """Classes that real files build by ``__new__`` only: their constructors open files or connections."""
@@ -202,6 +208,8 @@ class Judgement:
         self._depth += 1
         try:
             arguments = as_arguments(call.arguments)
+            if is_computed(call.arguments):
+                self.say(COMPUTED, f"arguments of {shown(call.function)} that are computed", call.offset)
             if call.keywords is not None:
                 arguments += as_arguments(
                     call.keywords.items[1::2] if isinstance(call.keywords, Mapping) else call.keywords
@@ -264,6 +272,8 @@ class Judgement:
             self.say(CALLS_HARMFUL, f"{call}: {found.effect}", offset, f"calls {call}, which {found.effect}")
             return imported(module, name, found, arguments) or Meaning("made", base=function)
         if found.standing is Standing.ALLOWED:
+            if (module, name) == ("builtins", "str") and arguments:
+                return _as_text(self.meaning(arguments[0]).value)
             if (module, name) in FRAMEWORK_CALLS and any(True for _ in texts(arguments)):
                 self.say(UNKNOWN_CALL, f"{module}.{name}{_in_brackets(arguments)}", offset)
             return Meaning("made", base=function)
@@ -304,6 +314,9 @@ class Judgement:
         module, name = renamed(event.module, event.name)
         found: Known = known(module, name)
         full = f"{module}.{name}"
+        if module.startswith("<") or name.startswith("<"):
+            self.say(COMPUTED_IMPORT, f"imports {full}", event.offset)
+            return
         if found.standing is Standing.ALLOWED:
             return
         if found.standing is Standing.HARMFUL:
@@ -350,6 +363,8 @@ class Judgement:
                 self.say(CHANGES_PROGRAM, f"changes {meaning}: {shown(change.value)}", change.offset)
             elif change.how == "build":
                 self._state(meaning, change)
+        elif isinstance(target, (list, bytearray)):
+            self.say(PLACES, f"{change.how} of {shown(change.value)}", change.offset)
         elif isinstance(target, (Persistent, Extension)):
             self.say(UNKNOWN_CALL, f"changes {shown(target)}: {shown(change.value)}", change.offset)
 
@@ -364,6 +379,13 @@ class Judgement:
                 for key in part.items[::2]:
                     if isinstance(key, str) and key in BEHAVIOUR:
                         self.say(HOOKS, f"sets {key} of {meaning}", change.offset)
+
+
+def _as_text(value: Any) -> Meaning:
+    """``str(value)`` and ``str(value, encoding)``, as far as it can be told."""
+    if isinstance(value, (bytes, bytearray)):
+        value = value.decode("latin-1")
+    return Meaning("data", value=value) if isinstance(value, str) else UNKNOWN
 
 
 def _is_watched(event: Global) -> bool:
