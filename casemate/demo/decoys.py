@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+
 from casemate.demo import lab
 from casemate.demo.attack import Step
 from casemate.demo.events import (
@@ -11,8 +14,10 @@ from casemate.demo.events import (
     command,
     connection,
     later,
+    launch,
     request,
     ssh_logon,
+    windows,
     windows_logon,
 )
 
@@ -21,9 +26,16 @@ DECOYS: tuple[Step, ...] = (
     Step("decoy-mistype", "an administrator mistypes a password three times, then gets in", "T1110", "guessing"),
     Step("decoy-expired", "a researcher's login page refuses an old password a few times", "T1110", "guessing"),
     Step("decoy-terminal", "a researcher opens a terminal in the notebook server and downloads data", "T1190", "rules"),
+    Step("decoy-encoded", "a researcher hands a job its settings in base64", "T1027.010", "rules"),
     Step("decoy-keys", "an administrator rotates cloud keys and lists buckets", "T1552.001", "rules"),
     Step("decoy-late", "the vendor works late from the vendor's own office", "T1199", "identity behaviour"),
     Step("decoy-abroad", "a researcher works from abroad for two weeks", "T1078", "identity behaviour"),
+    Step(
+        "decoy-archive",
+        "the directory's full security log is archived, an administrator runs a script",
+        "T1070.001",
+        "rules",
+    ),
     Step("decoy-admin", "an administrator enters the storage host and a pod for maintenance", "T1021.004", "rules"),
     Step("decoy-release", "the release job reads a checkpoint out of the core bucket", "T1560.001", "rules"),
     Step(
@@ -45,12 +57,16 @@ def decoy_day(day: Day, number: int) -> None:
         _expired(day)
     if number % 13 == 5:
         _terminal(day)
+    if number % 12 == 7:
+        _encoded(day)
+    if number % 28 == 3:
+        _archive(day)
     if number % 30 == 12:
         _keys(day)
     if number in (33, 75):
         ssh_logon(day, day.at(20.8, 0.4), lab.VENDOR_OFFICE, lab.VENDOR_ACCOUNT, tries_failed=0, success=True,
                   method="publickey", minutes=50, label="decoy-late")  # fmt: skip
-        windows_logon(day, day.at(21.0, 0.1), lab.JUMP.name, lab.VENDOR_ACCOUNT, lab.BASTION.inside, 10, success=True,
+        windows_logon(day, day.at(21.0, 0.1), lab.JUMP, lab.VENDOR_ACCOUNT, lab.BASTION.inside, 10, success=True,
                       label="decoy-late")  # fmt: skip
     if 50 <= number < 64:
         user, address = lab.RESEARCHER_ABROAD
@@ -96,6 +112,33 @@ def _terminal(day: Day) -> None:
     ):
         command(day, later(moment, 30), words, user=user, directory=f"/srv/notebooks/{user}", label="decoy-terminal")
         moment = later(moment, 60)
+
+
+def _encoded(day: Day) -> None:
+    user = day.random.choice(lab.RESEARCHERS)
+    moment = day.at(13.0, 3.0)
+    settings = {
+        "learning_rate": day.random.choice((1e-4, 3e-4)),
+        "steps": 180_000,
+        "notes": "run me | again",
+        "user": user,
+    }
+    text = base64.b64encode(json.dumps(settings).encode()).decode()
+    place = f"/srv/notebooks/{user}"
+    command(day, moment, ["python3", f"{place}/submit.py", "--settings", text], user=user, directory=place,
+            label="decoy-encoded")  # fmt: skip
+    command(day, later(moment, 40), ["/bin/sh", "-c", f"echo {text} | base64 -d > {place}/job.json"], user=user,
+            directory=place, label="decoy-encoded")  # fmt: skip
+
+
+def _archive(day: Day) -> None:
+    moment = day.at(12.0, 3.0)
+    windows(day, moment, lab.DIRECTORY.name, 1105,
+            {"Channel": "Security", "BackupPath": rf"C:\Logs\Archive-Security-{day.date:%Y-%m-%d}.evtx"},
+            of_log="AutoBackup", label="decoy-archive")  # fmt: skip
+    launch(day, later(moment, 90), lab.JUMP.name, lab.ADMINS[0],
+           r"C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe -NoProfile -File C:\ops\inventory.ps1",
+           r"C:\Windows\explorer.exe", label="decoy-archive")  # fmt: skip
 
 
 def _keys(day: Day) -> None:

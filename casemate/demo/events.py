@@ -8,11 +8,12 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from casemate.demo import lab
-from casemate.demo.writers import Event
+from casemate.demo.writers import Event, Lost
 
 SSH_CLIENT = "SSH-2.0-OpenSSH_9.7"
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:135.0) Gecko/20100101 Firefox/135.0"
@@ -20,10 +21,11 @@ BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:135.0) Gecko/20100101 Firefox/135.
 
 @dataclass
 class Day:
-    """All events of one day, by log, and the day's own random source."""
+    """All events of one day, by log, the day's own random source, and how far hosts' clocks are ahead."""
 
     date: dt.datetime
     random: random.Random
+    ahead: Mapping[str, dt.timedelta] = field(default_factory=dict)
     logs: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
 
     def at(self, hour: float, spread: float = 0.0) -> dt.datetime:
@@ -35,6 +37,10 @@ class Day:
     def add(self, log: str, time: dt.datetime, body: Any, label: str | None) -> None:
         """Add one event."""
         self.logs[log].append(Event(time, body, label))
+
+    def clock(self, host: str, time: dt.datetime) -> dt.datetime:
+        """What the clock of `host` shows at `time`."""
+        return time + self.ahead.get(host, dt.timedelta())
 
     def uid(self) -> str:
         """A connection id as Zeek makes them."""
@@ -181,7 +187,7 @@ def command(
     label: str | None = None,
 ) -> None:
     """One command on the notebook host as auditd records it (SYSCALL, EXECVE, CWD, PROCTITLE)."""
-    serial = int(time.timestamp() * 10) % 90_000_000 + day.random.randrange(7)
+    serial = day.random.getrandbits(48)  # which records belong together; the number is given when they are written
     process, parent = day.random.randrange(2_000, 4_000_000), day.random.randrange(800, 2_000)
     uid = {"root": 0, "jupyter": 990}.get(user, 1000 + len(user))
     program = arguments[0].rsplit("/", 1)[-1]
@@ -206,22 +212,36 @@ def _audit_value(text: str) -> str:
 
 
 def windows(
-    day: Day, time: dt.datetime, host: str, event: int, data: dict[str, str], *, label: str | None = None
+    day: Day,
+    time: dt.datetime,
+    host: str,
+    event: int,
+    data: dict[str, str],
+    *,
+    of_log: str | None = None,
+    label: str | None = None,
 ) -> None:
-    """One Windows Security event as Winlogbeat ships it."""
+    """One record of a Windows Security log as Winlogbeat ships it; its number is given when it is written.
+
+    `of_log` names the event if it is one about the log itself, which has its data elsewhere.
+    """
     actions = {
         4624: "logged-in",
         4625: "logon-failed",
         4634: "logged-out",
         4688: "created-process",
         4672: "special-logon",
+        1102: "audit-log-cleared",
+        1105: "audit-log-archived",
     }
+    shown = day.clock(host, time)
+    provider = "Microsoft-Windows-Eventlog" if of_log else "Microsoft-Windows-Security-Auditing"
     body = {
-        "@timestamp": time.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time.microsecond // 1000:03d}Z",
+        "@timestamp": shown.strftime("%Y-%m-%dT%H:%M:%S.") + f"{shown.microsecond // 1000:03d}Z",
         "winlog": {
-            "channel": "Security", "provider_name": "Microsoft-Windows-Security-Auditing", "event_id": str(event),
-            "computer_name": f"{host}.larkfield.example", "record_id": int(time.timestamp() * 100) % 100_000_000,
-            "event_data": data,
+            "channel": "Security", "provider_name": provider, "event_id": str(event),
+            "computer_name": f"{host}.larkfield.example", "record_id": None,
+            **({"user_data": {**data, "xml_name": of_log}} if of_log else {"event_data": data}),
         },
         "event": {"code": str(event), "action": actions.get(event, "other"), "kind": "event"},
         "host": {"name": host}, "agent": {"type": "winlogbeat", "version": "8.17.0"},
@@ -229,10 +249,29 @@ def windows(
     day.add("windows", time, body, label)
 
 
+def never_shipped(day: Day, time: dt.datetime, host: str, records: int) -> None:
+    """So many records of a host's log were destroyed before they were shipped: only their numbers are missing."""
+    day.add("windows", time, Lost(f"{host}.larkfield.example", records), None)
+
+
+def launch(
+    day: Day, time: dt.datetime, host: str, user: str, line: str, parent: str, *, label: str | None = None
+) -> None:
+    """A program started on a Windows machine (4688), its command line recorded."""
+    numbers = day.random
+    data = {
+        "SubjectUserName": user, "SubjectDomainName": "LARKFIELD", "SubjectLogonId": hex(numbers.randrange(1 << 24)),
+        "NewProcessId": hex(4 * numbers.randrange(100, 5_000)), "ProcessId": hex(4 * numbers.randrange(100, 5_000)),
+        "NewProcessName": line.split(" ", 1)[0], "CommandLine": line, "ParentProcessName": parent,
+        "TokenElevationType": "%%1936",
+    }  # fmt: skip
+    windows(day, time, host, 4688, data, label=label)
+
+
 def windows_logon(
     day: Day,
     time: dt.datetime,
-    host: str,
+    host: lab.Machine,
     user: str,
     source: str,
     kind: int,
@@ -240,17 +279,22 @@ def windows_logon(
     success: bool,
     label: str | None = None,
 ) -> None:
-    """A logon (4624) or a refused one (4625)."""
+    """A logon (4624) or a refused one (4625), and its connection as the sensor saw it."""
+    port = 3389 if kind == 10 else 445
+    _, source_port = connection(
+        day, later(time, -0.4), source, host.inside, port, service="rdp" if kind == 10 else "smb", sent=4_000,
+        received=6_000, source_port=day.random.randrange(49_152, 60_999), label=label,
+    )  # fmt: skip
     data = {
         "TargetUserName": user, "TargetDomainName": "LARKFIELD", "LogonType": str(kind), "IpAddress": source,
-        "IpPort": str(day.random.randrange(49_152, 65_535)), "LogonProcessName": "User32", "WorkstationName": "-",
+        "IpPort": str(source_port), "LogonProcessName": "User32", "WorkstationName": "-",
         "AuthenticationPackageName": "Negotiate", "SubjectUserName": "-", "SubjectLogonId": "0x0",
     }  # fmt: skip
     if success:
         data |= {"TargetLogonId": hex(day.random.randrange(1 << 24)), "ElevatedToken": "%%1843"}
     else:
         data |= {"Status": "0xc000006d", "SubStatus": "0xc000006a", "FailureReason": "%%2313"}
-    windows(day, time, host, 4624 if success else 4625, data, label=label)
+    windows(day, time, host.name, 4624 if success else 4625, data, label=label)
 
 
 def cloud_call(

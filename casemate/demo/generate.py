@@ -19,6 +19,7 @@ from casemate.demo.writers import (
     Event,
     Labels,
     LogFile,
+    Numbering,
     access_line,
     audit_line,
     json_text,
@@ -71,23 +72,26 @@ def generate(folder: Path, *, seed: int = 1, size: float = 1.0, progress: Progre
     labels = Labels()
     growing = _growing_files(evidence)
     carried: dict[str, list[Event]] = {}
+    numbering = Numbering()
+    # the same incident in all else, whichever way the clock is wrong
+    wrong_by = lab.WRONG_BY * random.Random(f"{seed}/clock").choice((-1, 1))  # noqa: S311
+    ahead = {lab.WRONG_CLOCK.name: wrong_by}
     for number in range(lab.DAYS):
         date = lab.START + dt.timedelta(days=number)
-        day = Day(date, random.Random(f"{seed}/{number}"))  # noqa: S311 (a reproducible demo, no secret)
+        day = Day(date, random.Random(f"{seed}/{number}"), ahead)  # noqa: S311 (a reproducible demo, no secret)
         ordinary_day(day, size)
         decoys.decoy_day(day, number)
         attack.attack_day(day, number)
-        _silence(day)
-        carried = _write_day(evidence, day, growing, carried, labels)
+        carried = _write_day(evidence, day, growing, carried, labels, numbering)
         if progress:
             progress(number + 1, lab.DAYS)
     for log, events in carried.items():
         if log in growing:
-            growing[log].write(events)
+            growing[log].write(numbering.number(log, events))
     for file in growing.values():
         file.close(labels, evidence)
     truth = folder / "truth.json"
-    truth.write_text(json.dumps(_truth(labels, seed, size), indent=1))
+    truth.write_text(json.dumps(_truth(labels, seed, size, wrong_by), indent=1))
     origins = folder / "origins.csv"
     origins.write_text(origin_csv())
     return Demo(evidence, truth, origins, labels.total)
@@ -96,7 +100,7 @@ def generate(folder: Path, *, seed: int = 1, size: float = 1.0, progress: Progre
 def _growing_files(evidence: Path) -> dict[str, LogFile]:
     """Logs that are one file for the whole time."""
     return {
-        "sshd": LogFile(evidence / "bastion01" / "auth.log", syslog_line("bastion01")),
+        "sshd": LogFile(evidence / "bastion01" / "auth.log", syslog_line(lab.DRIFTING_CLOCK.name, lab.DRIFT)),
         "access": LogFile(evidence / "notebook01" / "nginx" / "access.log", access_line),
         "audit": LogFile(evidence / "notebook01" / "audit" / "audit.log", audit_line),
         "kubernetes": LogFile(evidence / "cluster" / "audit.ndjson", json_text),
@@ -111,7 +115,12 @@ DAILY: dict[str, tuple[str, str, str]] = {
 
 
 def _write_day(
-    evidence: Path, day: Day, growing: dict[str, LogFile], carried: dict[str, list[Event]], labels: Labels
+    evidence: Path,
+    day: Day,
+    growing: dict[str, LogFile],
+    carried: dict[str, list[Event]],
+    labels: Labels,
+    numbering: Numbering,
 ) -> dict[str, list[Event]]:
     """Write what belongs to this day; events after midnight are carried into the next."""
     midnight = day.date + dt.timedelta(days=1)
@@ -119,14 +128,19 @@ def _write_day(
     stamp = f"{day.date:%Y-%m-%d}"
     for log in sorted({*day.logs, *carried}):
         events = [*carried.get(log, []), *day.logs.get(log, [])]
-        today = [event for event in events if event.time < midnight]
+        # a machine that is down makes no records; what an intruder takes out leaves its numbers missing
+        today = [event for event in events if event.time < midnight and not _within(decoys.GAP, log, event.time)]
+        today = [event for event in numbering.number(log, today) if not _within(attack.GAP, log, event.time)]
         next_day[log] = [event for event in events if event.time >= midnight]
         if log in growing:
             growing[log].write(today)
         elif log in DAILY:
             folder, path, fields = DAILY[log]
             file = LogFile(
-                evidence / folder / stamp / f"{path}.log.gz", zeek_line, zeek_header(path, fields), compressed=True
+                evidence / folder / stamp / f"{path}.log.gz",
+                zeek_line,
+                zeek_header(path, fields, day.date),
+                compressed=True,
             )
             file.write(today)
             file.close(labels, evidence)
@@ -141,15 +155,14 @@ def _write_day(
     return next_day
 
 
-def _silence(day: Day) -> None:
-    """Take out the stretches without logs: the attacker's and the announced maintenance."""
-    for _, _, first, last in (attack.GAP, decoys.GAP):
-        begin, end = (lab.START + dt.timedelta(days=moment) for moment in (first, last))
-        for log in ("audit", "access") if first == decoys.GAP[2] else ("audit",):
-            day.logs[log] = [event for event in day.logs[log] if not begin <= event.time < end]
+def _within(gap: tuple[str, str, float, float], log: str, time: dt.datetime) -> bool:
+    """Whether a log of the notebook host is without records then; the attacker's stretch is one of audit alone."""
+    _, _, first, last = gap
+    logs = ("audit",) if gap == attack.GAP else ("audit", "access")
+    return log in logs and lab.START + dt.timedelta(days=first) <= time < lab.START + dt.timedelta(days=last)
 
 
-def _truth(labels: Labels, seed: int, size: float) -> dict[str, object]:
+def _truth(labels: Labels, seed: int, size: float, wrong_by: dt.timedelta) -> dict[str, object]:
     def gap(stated: tuple[str, str, float, float]) -> dict[str, str]:
         label, title, first, last = stated
         begin, end = (lab.START + dt.timedelta(days=moment) for moment in (first, last))
@@ -176,4 +189,25 @@ def _truth(labels: Labels, seed: int, size: float) -> dict[str, object]:
         "decoys": stated(decoys.DECOYS),
         "gap": gap(attack.GAP),
         "decoy_gap": gap(decoys.GAP),
+        "cleared": {
+            "title": "the security log of the jump host was cleared",
+            "host": lab.JUMP.name,
+            "day": f"{lab.START + dt.timedelta(days=attack.CLEARED_ON):%Y-%m-%d}",
+        },
+        "clock": {
+            "title": f"the clock of the jump host is wrong by {lab.WRONG_BY.seconds // 60} minutes",
+            "host": lab.WRONG_CLOCK.name,
+            "seconds": wrong_by.total_seconds(),
+        },
+        "decoy_clock": {
+            "title": "the clock of the bastion drifts as clocks do",
+            "host": lab.DRIFTING_CLOCK.name,
+            "seconds": lab.DRIFT.total_seconds(),
+        },
+        "noise": {
+            "title": "the health check of the lab asks the metadata service which kind of machine it runs on",
+            "records": labels.records.get("noise", {}),
+            "where": f"CommandLine|contains: {lab.HEALTH_QUESTION}",
+            "reason": "the health check asks for the kind of machine, nothing else",
+        },
     }

@@ -39,12 +39,17 @@ SCANNER = Machine("vulnscan01", "10.20.9.9")
 MONITOR = Machine("monitor01", "10.20.9.20")
 BACKUP = Machine("backup01", "10.20.9.30")
 
+# Clocks: the jump host's was set by hand, once, and wrongly; the bastion's drifts as clocks do.
+WRONG_CLOCK, WRONG_BY = JUMP, dt.timedelta(minutes=41)
+DRIFTING_CLOCK, DRIFT = BASTION, dt.timedelta(seconds=7)
+
 RESEARCHERS: tuple[str, ...] = (
     "amara", "bao", "celeste", "dmitar", "elif", "farouk", "greta", "hana", "ivo", "jonas",
     "keiko", "lucia", "mads", "noor", "oskar", "priya", "quentin", "rosa", "sami", "tova",
 )  # fmt: skip
 ADMINS: tuple[str, ...] = ("ada.ops", "ben.ops", "cleo.ops")
 VENDOR_ACCOUNT = "halden-support"
+HEALTH_CHECK, HEALTH_QUESTION = "healthd", "/latest/meta-data/instance-type"
 
 HOMES: dict[str, str] = {user: f"203.0.113.{40 + index}" for index, user in enumerate((*RESEARCHERS, *ADMINS))}
 WORKSTATIONS: dict[str, str] = {user: f"10.20.2.{20 + index}" for index, user in enumerate((*RESEARCHERS, *ADMINS))}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from casemate.demo import lab
 from casemate.demo.events import (
     Day,
@@ -10,6 +12,7 @@ from casemate.demo.events import (
     command,
     connection,
     later,
+    launch,
     lookup,
     request,
     ssh_logon,
@@ -54,7 +57,7 @@ def _workstation(day: Day, user: str, activity: float) -> None:
     for _ in range(_times(day, 1.2 * activity)):
         time = day.at(9.0, 1.5)
         host = lab.DIRECTORY.name
-        windows_logon(day, time, host, user, address, 3, success=True)
+        windows_logon(day, time, lab.DIRECTORY, user, address, 3, success=True)
         windows(
             day, later(time, 0.01), host, 4672, {"SubjectUserName": user, "PrivilegeList": "SeChangeNotifyPrivilege"}
         )
@@ -62,8 +65,8 @@ def _workstation(day: Day, user: str, activity: float) -> None:
     if day.random.random() < 0.04 * activity:  # a mistyped password, once or twice, then the right one
         time = day.at(9.0, 1.0)
         for attempt in range(day.random.choice((1, 1, 2))):
-            windows_logon(day, later(time, 7.0 * attempt), lab.DIRECTORY.name, user, address, 3, success=False)
-        windows_logon(day, later(time, 25), lab.DIRECTORY.name, user, address, 3, success=True)
+            windows_logon(day, later(time, 7.0 * attempt), lab.DIRECTORY, user, address, 3, success=False)
+        windows_logon(day, later(time, 25), lab.DIRECTORY, user, address, 3, success=True)
 
 
 def _researcher(day: Day, user: str, activity: float) -> None:
@@ -102,6 +105,10 @@ def _servers(day: Day, size: float) -> None:
                 )
         time = later(day.date, hour * 3600 + 600 + day.random.random() * 60)
         command(day, time, ["/usr/sbin/logrotate", "/etc/logrotate.conf"], user="root", directory="/")
+        launch(day, later(time, 1_500), lab.JUMP.name, "JUMP01$", r"C:\Windows\System32\taskhostw.exe Install $(Arg0)",
+               r"C:\Windows\System32\svchost.exe")  # fmt: skip
+        if hour % 8 == 5:
+            _health_check(day, later(time, 2_000))
         cluster_call(day, later(time, 3), "system:serviceaccount:kube-system:job-controller", "10.20.7.2", "update", "pods",
                      f"batch-{hour}", namespace="kube-system")  # fmt: skip
         cloud_call(day, later(time, 5), "pipeline", "10.20.7.9", "PutObject", agent="boto3/1.36",
@@ -110,6 +117,12 @@ def _servers(day: Day, size: float) -> None:
         time = day.at(12, 12)
         connection(day, time, f"10.20.7.{day.random.randrange(10, 40)}", lab.STORAGE.inside, 2049, seconds=30.0,
                    sent=200_000, received=4_000_000)  # fmt: skip
+
+
+def _health_check(day: Day, time: dt.datetime) -> None:
+    """The lab's health check asks which kind of machine this is: what a rule that knows no better calls an attack."""
+    command(day, time, ["curl", "-s", f"http://169.254.169.254{lab.HEALTH_QUESTION}"], user=lab.HEALTH_CHECK,
+            directory="/", label="noise")  # fmt: skip
 
 
 def _internet_noise(day: Day, size: float) -> None:
@@ -126,4 +139,4 @@ def _vendor(day: Day) -> None:
         time = day.at(10.5, 2.0)
         ssh_logon(day, time, lab.VENDOR_OFFICE, lab.VENDOR_ACCOUNT, tries_failed=0, success=True, method="publickey",
                   minutes=day.random.uniform(10, 60))  # fmt: skip
-        windows_logon(day, later(time, 240), lab.JUMP.name, lab.VENDOR_ACCOUNT, lab.BASTION.inside, 10, success=True)
+        windows_logon(day, later(time, 240), lab.JUMP, lab.VENDOR_ACCOUNT, lab.BASTION.inside, 10, success=True)

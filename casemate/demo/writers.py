@@ -27,6 +27,49 @@ class Event:
     label: str | None = None
 
 
+@dataclass(frozen=True)
+class Lost:
+    """In place of a body: so many records of a computer's log that were never shipped."""
+
+    computer: str
+    records: int
+
+
+@dataclass
+class Numbering:
+    """The numbers that records bear: auditd's serials, shared by the records of one event, and Windows' record numbers.
+
+    Both count on over all days, whether a record is shipped, kept or lost.
+    """
+
+    serials: int = 4_100
+    computers: dict[str, int] = field(default_factory=dict)
+    _together: int = -1
+
+    def number(self, log: str, events: list[Event]) -> list[Event]:
+        """The events of one log in order of time, numbered; those that were lost are taken out."""
+        ordered = sorted(events, key=lambda event: event.time)
+        if log == "audit":
+            return [self._audit(event) for event in ordered]
+        return [event for event in ordered if self._windows(event.body)] if log == "windows" else ordered
+
+    def _audit(self, event: Event) -> Event:
+        kind, together, text = event.body
+        if together != self._together:
+            self.serials += 1
+            self._together = together
+        return Event(event.time, (kind, self.serials, text), event.label)
+
+    def _windows(self, body: Any) -> bool:
+        lost = isinstance(body, Lost)
+        computer = body.computer if lost else body["winlog"]["computer_name"]
+        number = self.computers.get(computer, 220_000) + (body.records if lost else 1)
+        self.computers[computer] = number
+        if not lost:
+            body["winlog"]["record_id"] = number
+        return not lost
+
+
 @dataclass
 class Labels:
     """Which records bear which label: label -> SHA-256 of the file's content -> record numbers."""
@@ -127,12 +170,12 @@ SSH = (
 )
 
 
-def zeek_header(path: str, fields: str) -> str:
-    """The header block of a Zeek TSV log."""
+def zeek_header(path: str, fields: str, opened: dt.datetime) -> str:
+    """The header block of a Zeek TSV log that was opened then."""
     names, types = zip(*(item.split(":", 1) for item in fields.split()), strict=True)
     return (
         "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n"
-        f"#path\t{path}\n#open\t2026-03-02-00-00-00\n"
+        f"#path\t{path}\n#open\t{opened:%Y-%m-%d-%H-%M-%S}\n"
         "#fields\t" + "\t".join(names) + "\n#types\t" + "\t".join(types) + "\n"
     )
 
@@ -151,12 +194,12 @@ def iso(moment: dt.datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%f+00:00")
 
 
-def syslog_line(host: str) -> Callable[[Event], str]:
-    """rsyslog's file format; the body is (program, pid, message)."""
+def syslog_line(host: str, ahead: dt.timedelta) -> Callable[[Event], str]:
+    """rsyslog's file format; the body is (program, pid, message), the clock of the host `ahead`."""
 
     def render(event: Event) -> str:
         program, pid, message = event.body
-        return f"{iso(event.time)} {host} {program}[{pid}]: {message}"
+        return f"{iso(event.time + ahead)} {host} {program}[{pid}]: {message}"
 
     return render
 
