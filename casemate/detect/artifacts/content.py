@@ -57,6 +57,12 @@ class Content:
             if isinstance(self.buffer, mmap.mmap) and offset % RELEASED == 0:
                 self.buffer.madvise(mmap.MADV_DONTNEED)
 
+    def copied(self, most: int) -> Content:
+        """The same bytes outside of a map, which they are read faster from, unless there are more than `most`."""
+        if isinstance(self.buffer, bytes) or self.size > most:
+            return self
+        return Content(self.name, self.whole(), 0, self.size)
+
     def find(self, pattern: bytes, start: int = 0, end: int | None = None) -> int:
         """Where `pattern` stands at or after `start`, -1 if nowhere."""
         stop = self.end if end is None else min(self.end, self.begin + end)

@@ -164,7 +164,7 @@ def test_scipys_distributions_run_their_state() -> None:
 
 @pytest.mark.parametrize("pack", [lambda data: data, zlib.compress])
 def test_base64_in_text_is_decoded(pack: Any) -> None:
-    data = b"# weights\nmodel = '" + base64.b64encode(pack(BAD)) + b"'\n"
+    data = b"\x00\xff# weights\nmodel = '" + base64.b64encode(pack(BAD)) + b"'\n"
     assert "pickle.encoded" in codes(verdict(data, "notes.bin"))
 
 

@@ -22,6 +22,7 @@ from casemate.detect.artifacts.pickle.verdicts import PASSED_ON
 
 PROBED_OPCODES = 64
 MOST_STREAMS = 100_000
+COPIED_BYTES = 256 * 1024 * 1024
 LOOKED_LIKE = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x78", b"\x1f\x8b", b"BZh", b"\xfd7zXZ",
                b"\x28\xb5\x2f\xfd", b"\x93NUMPY", b"PK\x03\x04")  # fmt: skip
 """Beginnings of byte strings inside a pickle that are looked into: a second load of them is one call away."""
@@ -53,6 +54,7 @@ def _does_something(event: Event) -> bool:
 
 def inspect(content: Content, inspection: Inspection) -> None:
     """Interpret every stream, and judge what it would do."""
+    content = content.copied(COPIED_BYTES)
     position = content.begin
     for count in range(MOST_STREAMS):
         trace = _stream(content, inspection, position)

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable
+from itertools import repeat
+from operator import length_hint
 from struct import Struct
 from typing import Any
 
@@ -99,15 +101,14 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
     protocol = 0
     position = begin
     start = begin
-    left = most_opcodes
+    turns = repeat(None, most_opcodes)
     try:
-        while True:
+        for _ in turns:
             start = position
             if position >= end:
                 raise _BrokenError("the stream ends before STOP")
             opcode = data[position]
             position += 1
-            left -= 1
             if opcode == 0x94:  # MEMOIZE
                 memo[len(memo)] = stack[-1]
             elif opcode == 0x8C:  # SHORT_BINUNICODE
@@ -163,7 +164,13 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                 items = stack
                 stack = marks.pop()
                 push = stack.append
-                _add(opcode, stack[-1], items, start, see)
+                target = stack[-1]
+                if type(target) is list and opcode == 0x65:
+                    target += items
+                elif type(target) is Mapping and opcode == 0x75 and not len(items) % 2:
+                    target.items += items
+                else:
+                    _add(opcode, target, items, start, see)
             elif opcode == 0x74:  # TUPLE
                 if not marks:
                     raise _BrokenError("could not find MARK")
@@ -406,11 +413,10 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                 stack[-1] = stack[-1]
             else:
                 raise _BrokenError(f"no opcode 0x{opcode:02x}")
-            if left <= 0:
-                trace.spent = True
-                trace.end = position
-                trace.broken = "the limit of opcodes is reached"
-                break
+        else:
+            trace.spent = True
+            trace.end = position
+            trace.broken = "the limit of opcodes is reached"
     except _BrokenError as error:
         trace.broken, trace.end = str(error), start
     except KeyError as error:
@@ -422,7 +428,7 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
         trace.broken = "the stream ends inside an opcode" if cut else f"stack underflow ({type(error).__name__})"
         trace.end = start
     trace.end = min(trace.end, end)
-    trace.opcodes = most_opcodes - left
+    trace.opcodes = most_opcodes - length_hint(turns)
     return trace
 
 
