@@ -18,6 +18,7 @@ from struct import Struct
 from typing import Any
 
 from casemate.detect.artifacts.content import Buffer
+from casemate.detect.artifacts.inspection import TooMuchError
 from casemate.detect.artifacts.pickle.opcodes import (
     HIGHEST_PROTOCOL,
     Blob,
@@ -88,7 +89,7 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
 ) -> Trace:
     """Interpret one stream in ``data[begin:end]``.  Positions in the trace are those of `data`.
 
-    Never raises for any bytes, except ``MemoryError`` and what `after_build` raises.
+    Never raises for any bytes, except ``MemoryError``, and ``TooMuchError`` out of `after_build`.
     """
     trace = Trace()
     events = trace.events
@@ -417,15 +418,17 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
             trace.spent = True
             trace.end = position
             trace.broken = "the limit of opcodes is reached"
-    except _BrokenError as error:
-        trace.broken, trace.end = str(error), start
-    except KeyError as error:
-        trace.broken, trace.end = f"memo value {error} was never stored", start
-    except UnicodeDecodeError as error:
-        trace.broken, trace.end = f"a string is not {error.encoding}", start
-    except Exception as error:  # IndexError: pop from an empty stack, or bytes after the end; struct.error: the same
+    except _BrokenError as broken:
+        trace.broken, trace.end = str(broken), start
+    except KeyError as absent:
+        trace.broken, trace.end = f"memo value {absent} was never stored", start
+    except UnicodeDecodeError as garbled:
+        trace.broken, trace.end = f"a string is not {garbled.encoding}", start
+    except (MemoryError, TooMuchError):
+        raise
+    except Exception as other:  # IndexError: pop from an empty stack, or bytes after the end; struct.error: the same
         cut = position >= end
-        trace.broken = "the stream ends inside an opcode" if cut else f"stack underflow ({type(error).__name__})"
+        trace.broken = "the stream ends inside an opcode" if cut else f"stack underflow ({type(other).__name__})"
         trace.end = start
     trace.end = min(trace.end, end)
     trace.opcodes = most_opcodes - length_hint(turns)
@@ -507,7 +510,7 @@ def _decimal(line: bytes) -> int:
         raise _BrokenError("an index that is no number") from None
 
 
-def _number(line: bytes, short: bool) -> int | bool:
+def _number(line: bytes, short: bool) -> Any:
     """As ``load_int`` and ``load_long`` read it: any base by its prefix; INT 00 and 01 are the booleans."""
     if not line:
         raise _BrokenError("pickle data was truncated")
@@ -525,7 +528,7 @@ def _number(line: bytes, short: bool) -> int | bool:
             raise _BrokenError("could not convert string to int") from None
         return A_LONG  # newer versions refuse so many digits, older ones do not
     if short and len(line) == 2 and value in (0, 1):
-        return bool(value)
+        return value == 1
     return value if abs(value) < A_LONG else A_LONG
 
 
