@@ -12,6 +12,16 @@ from typing import Any
 
 import ibis
 
+from casemate.detect.behaviour.beacons import RULES as BEACON_RULES
+from casemate.detect.behaviour.beacons import (
+    BeaconSettings,
+    asked_hosts,
+    beacons,
+    contacts,
+    likely_pairs,
+    named_contacts,
+    regular_pairs,
+)
 from casemate.detect.behaviour.credentials import RULES as CREDENTIAL_RULES
 from casemate.detect.behaviour.credentials import CredentialSettings, explicit_spraying, explicit_uses
 from casemate.detect.behaviour.distributed import RULES as DISTRIBUTED_RULES
@@ -27,6 +37,7 @@ from casemate.detect.behaviour.networks import (
     public_responders,
     talking_pairs,
 )
+from casemate.detect.behaviour.pairs import pairs
 from casemate.detect.behaviour.rules import BehaviourRule, Statements
 from casemate.detect.behaviour.run import Batches, Found, Hold, found, has_rows
 from casemate.detect.behaviour.scans import RULES as SCAN_RULES
@@ -70,6 +81,16 @@ class Analytic:
     settings: Any
 
 
+PAIRS = "pairs"
+_BEACONS = BeaconSettings()
+DERIVED: tuple[tuple[str, str, Callable[[ibis.Table, OwnNetworks], ibis.Table]], ...] = (
+    (PAIRS, "network_activity", lambda network, own: pairs(network, own.networks)),
+    ("likely_pairs", PAIRS, lambda table, _own: likely_pairs(table, _BEACONS)),
+    ("asked_hosts", "http_activity", lambda http, _own: asked_hosts(http, _BEACONS)),
+)
+"""Tables that several sources read, or that decide whether one is worth building: name, of which table, how.  Each is
+executed once, where that table has rows."""
+
 _GUESSING = GuessingSettings()
 LOGONS: tuple[Source, ...] = (
     Source(("authentication", "network_activity"), logons, _GUESSING.logons),
@@ -93,6 +114,17 @@ ANALYTICS: tuple[Analytic, ...] = (
     Analytic(
         "web_searches", WEB_RULES, (Source(("http_activity",), requests),), searched_enough, web_searches, WebSettings()
     ),
+    Analytic(
+        "beacons",
+        BEACON_RULES,
+        (
+            Source(("likely_pairs", "network_activity", PAIRS, "dns_activity", "http_activity"), contacts, _BEACONS),
+            Source(("asked_hosts", "http_activity", PAIRS, "dns_activity"), named_contacts, _BEACONS),
+        ),
+        regular_pairs,
+        beacons,
+        _BEACONS,
+    ),
 )
 
 
@@ -115,6 +147,11 @@ COLUMNS_READ: dict[str, tuple[str, ...]] = {
         *_PLACE,
         *("src_endpoint_ip", "dst_endpoint_ip", "dst_endpoint_port", "device_hostname", "actor_user_name"),
         *("http_request_http_method", "http_request_url_hostname", "http_request_url_path", "http_response_code"),
+        *("http_request_user_agent", "traffic_bytes_out", "traffic_bytes_in"),
+    ),
+    "dns_activity": (
+        *_PLACE,
+        *("src_endpoint_ip", "dst_endpoint_ip", "query_hostname", "query_type", "rcode", "answers"),
     ),
 }
 """The columns of OCSF tables that analytics look at."""
@@ -141,6 +178,11 @@ def read_once(ocsf: Mapping[str, ibis.Table], batches: Batches, hold: Hold) -> R
         hold: executes an expression once and keeps its rows.
     """
     tables = {name: hold(ocsf[name].select(*columns)) for name, columns in COLUMNS_READ.items() if name in ocsf}
+    some = next(iter(tables.values()))
+    for kind in READ_CLASSES:
+        if kind.name not in tables:
+            nothing = {name: ibis.null(kind.schema[name]) for name in COLUMNS_READ[kind.name]}
+            tables[kind.name] = some.limit(0).select(**nothing)
     return Read(tables, frozenset(name for name, table in tables.items() if has_rows(table, batches)))
 
 
@@ -166,6 +208,7 @@ def run_all(read: Read, own: OwnNetworks, batches: Batches, hold: Hold) -> Itera
         own: from :func:`infer_own`.
         batches, hold: as for :func:`read_once`.
     """
+    read = _derive(read, own, batches, hold)
     looked_at: dict[tuple[Source, ...], ibis.Table | None] = {}
     for analytic in ANALYTICS:
         if analytic.sources not in looked_at:
@@ -177,6 +220,17 @@ def run_all(read: Read, own: OwnNetworks, batches: Batches, hold: Hold) -> Itera
         if has_rows(rows, batches):
             statements = analytic.judge(rows, analytic.settings)
             yield found(analytic.name, analytic.rules, statements, analytic.settings, batches, hold)
+
+
+def _derive(read: Read, own: OwnNetworks, batches: Batches, hold: Hold) -> Read:
+    """The tables of a case with those of :data:`DERIVED`."""
+    tables, filled = dict(read.tables), set(read.filled)
+    for name, of, build in DERIVED:
+        built = build(tables[of], own)
+        tables[name] = hold(built) if of in filled else built
+        if of in filled and has_rows(tables[name], batches):
+            filled.add(name)
+    return Read(tables, frozenset(filled))
 
 
 def _rows(sources: Sequence[Source], read: Read, own: OwnNetworks, hold: Hold) -> ibis.Table | None:

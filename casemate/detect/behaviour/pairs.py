@@ -1,0 +1,84 @@
+"""Who spoke to whom, from ``network_activity``: what the network analytics begin with.
+
+Grouping all connections once is dear; looking at the groups is not.  :func:`pairs` is executed once for a case, and
+every analytic that only needs some pairs takes their connections back by :func:`of_pairs`.
+"""
+
+from __future__ import annotations
+
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportReturnType=false, reportCallIssue=false, reportIndexIssue=false, reportOptionalOperand=false
+# (what an Ibis column can do depends on its table, which is known at run time only)
+from collections.abc import Sequence
+
+import ibis
+import ibis.expr.types as ir
+
+from casemate.detect.behaviour.networks import NOT_ONE_HOST, within
+
+PAIR = ("source", "target", "port", "protocol")
+UNANSWERED = ("S0", "REJ", "RSTOS0", "SH")
+"""Zeek's states of connections that never came about (``base/protocols/conn/main.zeek``)."""
+
+
+def pairs(network: ibis.Table, own: Sequence[str]) -> ibis.Table:
+    """One row per :data:`PAIR`.
+
+    Columns: :data:`PAIR`, ``n`` connections, ``first`` and ``last`` (UTC), ``said`` and ``heard`` (bytes from and to
+    the source), ``lasted`` (milliseconds, the longest), ``failed`` (how many never came about), ``from_own``,
+    ``to_own``.  ``port`` is -1 where there is none.  Left out: multicast and broadcast, and what has no time.
+    """
+    table = _named(network)
+    state = table.unmapped_conn_state.fill_null("")
+    grouped = table.group_by(list(PAIR)).agg(
+        n=table.count(),
+        first=table.time.min(),
+        last=table.time.max(),
+        said=table.traffic_bytes_out.sum().fill_null(0),
+        heard=table.traffic_bytes_in.sum().fill_null(0),
+        lasted=table.duration.max().fill_null(0),
+        failed=(state.isin(UNANSWERED) | (table.disposition == "Blocked").fill_null(False)).cast("int64").sum(),
+    )
+    grouped = grouped.mutate(from_own=within(grouped.source, own), to_own=within(grouped.target, own))
+    return grouped.filter(~within(grouped.target, NOT_ONE_HOST) & (grouped.source != grouped.target))
+
+
+def of_pairs(network: ibis.Table, wanted: ibis.Table) -> ibis.Table:
+    """The connections of some pairs, with every column of `wanted`.
+
+    Columns: ``evidence, record, time, uid, said, heard, lasted`` (milliseconds), ``failed`` (1 where it never came
+    about), and those of `wanted`, which holds at least :data:`PAIR`, each pair once.
+    """
+    table = _named(network)
+    state = table.unmapped_conn_state.fill_null("")
+    rows = table.select(
+        *("evidence", "record", "time", *PAIR),
+        uid=table.connection_info_uid,
+        said=table.traffic_bytes_out.fill_null(0),
+        heard=table.traffic_bytes_in.fill_null(0),
+        lasted=table.duration.fill_null(0),
+        failed=(state.isin(UNANSWERED) | (table.disposition == "Blocked").fill_null(False)).cast("int64"),
+    )
+    return rows.inner_join(wanted, list(PAIR))
+
+
+def service_of(port: ir.IntegerValue, protocol: ir.StringValue) -> ir.StringValue:
+    """``443/tcp``; the protocol alone where there is no port."""
+    return ibis.ifelse(port >= 0, port.cast("string") + "/" + protocol, protocol)
+
+
+def microseconds(time: ir.TimestampValue) -> ir.IntegerValue:
+    """Since 1970-01-01 UTC."""
+    return time.delta(ibis.literal("1970-01-01T00:00:00Z").cast("timestamp('UTC', 6)"), unit="microsecond")
+
+
+def _named(network: ibis.Table) -> ibis.Table:
+    table = network.filter(
+        network.time.notnull() & network.src_endpoint_ip.notnull() & network.dst_endpoint_ip.notnull()
+    )
+    return table.mutate(
+        source=table.src_endpoint_ip,
+        target=table.dst_endpoint_ip,
+        port=table.dst_endpoint_port.fill_null(-1),
+        protocol=table.connection_info_protocol_name.fill_null("ip"),
+    )
