@@ -2,14 +2,54 @@
 
 from __future__ import annotations
 
-from casemate.detect.artifacts.formats import compressed, numpy_array, pickled, sevenzip, tars, zips
+from casemate.detect.artifacts.formats import (
+    columnar,
+    compressed,
+    gguf,
+    hdf5,
+    json_document,
+    model_parts,
+    native_code,
+    notebook,
+    numpy_array,
+    onnx_model,
+    pickled,
+    pictures,
+    plain_text,
+    python_source,
+    safetensors_file,
+    sevenzip,
+    tars,
+    tensorflow_graph,
+    wheel,
+    xml_document,
+    yaml_document,
+    zips,
+)
 from casemate.detect.artifacts.formats.base import Format
 
 FORMATS: tuple[Format, ...] = (
     zips.FORMAT,
+    wheel.FORMAT,
     tars.FORMAT,
     sevenzip.FORMAT,
     numpy_array.FORMAT,
     compressed.FORMAT,
+    hdf5.FORMAT,
+    safetensors_file.FORMAT,
+    gguf.FORMAT,
+    columnar.FORMAT,
+    onnx_model.FORMAT,
+    tensorflow_graph.FORMAT,
+    model_parts.FORMAT,
+    notebook.FORMAT,
+    json_document.FORMAT,
+    python_source.FORMAT,
+    python_source.PATHS_FORMAT,
+    yaml_document.FORMAT,
+    xml_document.FORMAT,
+    plain_text.FORMAT,
+    pictures.FORMAT,
+    native_code.FORMAT,
     pickled.FORMAT,
 )

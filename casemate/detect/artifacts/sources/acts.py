@@ -19,6 +19,8 @@ CREDENTIALS = "AML.T0055"
 
 KINDS: dict[str, tuple[str, str]] = {
     "command": (COMMAND_INTERPRETER, "runs the command"),
+    "unknown_command": (COMMAND_INTERPRETER, "runs the command"),
+    "odd_command": (COMMAND_INTERPRETER, "runs the command"),
     "bad_command": (COMMAND_INTERPRETER, "runs the command"),
     "hidden_command": (COMMAND_INTERPRETER, "runs a command that was put together to hide it"),
     "decoded_code": (EMBED_MALWARE, "decodes text and runs it as code"),
@@ -36,6 +38,9 @@ KINDS: dict[str, tuple[str, str]] = {
     "hidden_name": (EMBED_MALWARE, "uses a name that is put together to hide it"),
     "remote_code": (UNSAFE_ARTIFACT, "lets a library run code that comes with a model"),
     "install": (MALICIOUS_PACKAGE, "installs software"),
+    "not_followed": (EMBED_MALWARE, "runs what was not followed here"),
+    "template_escape": (UNSAFE_ARTIFACT, "leaves the template's sandbox and runs code when a message is rendered"),
+    "template_import": (UNSAFE_ARTIFACT, "reads another template"),
     "script": (UNSAFE_ARTIFACT, "a browser runs the script"),
 }
 """Kinds of acts: the technique, and what a loader does."""
@@ -60,13 +65,25 @@ class Act:
     severity: Severity | None = None
 
 
-def report_acts(acts: list[Act], grades: dict[str, tuple[Severity, Severity]], prefix: str, inspection: Inspection,
-                member: str | None = None) -> None:  # fmt: skip
-    """Report acts by a table of kind -> (severity when it runs at once, severity when only defined)."""
+Grades = dict[str, tuple[Severity, Severity, Severity]]
+"""By kind: what it is worth when it runs at once, when a loader calls it by itself, when somebody must call it."""
+
+
+def always(severity: Severity, *kinds: str) -> Grades:
+    """Grades in which acts of these kinds are worth the same whenever they happen."""
+    return dict.fromkeys(kinds, (severity, severity, severity))
+
+
+def report_acts(acts: list[Act], grades: Grades, prefix: str, inspection: Inspection, where: str = "") -> None:
+    """Report acts by a table of grades; kinds that are not in it are notes."""
     for act in dict.fromkeys(acts):
-        now, later = grades.get(act.kind, ("note", "note"))
-        severity = act.severity or (now if act.runs == "now" else later)
+        now, loaded, later = grades.get(act.kind, ("note", "note", "note"))
+        severity: Severity = now if act.runs == "now" else loaded if act.runs == "loaded" else later
+        if act.severity == "malicious" and act.runs == "later":
+            severity = "suspicious"
+        elif act.severity:
+            severity = act.severity
         technique, effect = KINDS[act.kind]
-        when = "" if act.runs == "now" else "when called, "
+        when = {"now": "", "loaded": "when the loader calls it: "}.get(act.runs, "when called: ")
         rule = Rule(f"{prefix}.{act.kind}", severity, technique, when + effect)
-        inspection.report(rule, f"line {act.line}: {act.text}", member=member)
+        inspection.report(rule, f"{where}line {act.line}: {act.text}")

@@ -12,19 +12,22 @@ from casemate.limits import Limits
 Judgement = Literal["ordinary", "unknown", "odd", "bad"]
 LIMITS = Limits(decode_input_characters=1 << 18, decode_output_bytes=1 << 20, decode_texts=16, decode_depth=4)
 
-_SHELLS = r"(?:/(?:usr/)?bin/)?(?:env\s+)?(?:ba|da|z|k|c|fi)?sh\d?|(?:/usr/bin/)?(?:env\s+)?python[\d.]*|perl|ruby|node|php"
+_SHELLS = (
+    r"(?:/(?:usr/)?bin/)?(?:env\s+)?(?:ba|da|z|k|c|fi)?sh\d?|(?:/usr/bin/)?(?:env\s+)?python[\d.]*|perl|ruby|node|php"
+)
 _FETCH = r"\b(?:curl|wget|fetch|aria2c|lwp-request)\b"
-INSTALLERS = (
+_INSTALLERS_WORDS = (
     "sh.rustup.rs static.rust-lang.org get.docker.com download.docker.com deb.nodesource.com rpm.nodesource.com "
     "install.python-poetry.org astral.sh bootstrap.pypa.io get.helm.sh bun.sh deno.land get.pnpm.io get.sdkman.io "
-    "packages.microsoft.com packages.cloud.google.com dl.google.com nvidia.github.io developer.download.nvidia.com "
-    "ollama.com ollama.ai pyenv.run apt.llvm.org sdk.cloud.google.com repo.anaconda.com micro.mamba.pm "
-    "packagecloud.io get.k3s.io cli.github.com deb.debian.org archive.ubuntu.com dot.net dotnet.microsoft.com "
-    "raw.githubusercontent.com/nvm-sh raw.githubusercontent.com/Homebrew raw.githubusercontent.com/helm "
-    "raw.githubusercontent.com/ohmyzsh raw.githubusercontent.com/pyenv aka.ms awscli.amazonaws.com "
-    "packages.confluent.io s3.amazonaws.com/aws-cli dist.nuget.org apt.postgresql.org www.postgresql.org "
-    "apt.kitware.com ftp.debian.org"
-).split()
+    "packages.microsoft.com packages.cloud.google.com dl.google.com nvidia.github.io "
+    "developer.download.nvidia.com ollama.com ollama.ai pyenv.run apt.llvm.org sdk.cloud.google.com "
+    "repo.anaconda.com micro.mamba.pm packagecloud.io get.k3s.io cli.github.com deb.debian.org archive.ubuntu.com "
+    "dot.net dotnet.microsoft.com raw.githubusercontent.com/nvm-sh raw.githubusercontent.com/Homebrew "
+    "raw.githubusercontent.com/helm raw.githubusercontent.com/ohmyzsh raw.githubusercontent.com/pyenv aka.ms "
+    "awscli.amazonaws.com packages.confluent.io s3.amazonaws.com/aws-cli dist.nuget.org apt.postgresql.org "
+    "www.postgresql.org apt.kitware.com ftp.debian.org"
+)
+INSTALLERS = tuple(_INSTALLERS_WORDS.split())
 """Whose installers are piped into a shell by their own instructions."""
 
 BAD: tuple[tuple[str, str], ...] = (
@@ -32,7 +35,7 @@ BAD: tuple[tuple[str, str], ...] = (
     (r"\b(?:nc|ncat|netcat|busybox\s+nc)\b[^|;&\n]*\s-\w*[ec]\b", "netcat that hands out a shell"),
     (r"\bmkfifo\b[^\n]*\b(?:nc|ncat|telnet|openssl)\b", "a shell over a named pipe"),
     (r"\bsocat\b[^\n]*\bexec:", "a shell over socat"),
-    (rf"\bbase(?:64|32)\s+(?:-d|-D|--decode)[^|\n]*\|\s*(?:sudo\s+)?(?:{_SHELLS})\b", "decoded text piped into a shell"),
+    (rf"\bbase(?:64|32)\s+(?:-d|-D|--decode)[^|\n]*\|\s*(?:sudo\s+)?(?:{_SHELLS})\b", "decoded text piped into a shell"),  # noqa: E501
     (rf"\b(?:xxd\s+-r|openssl\s+(?:enc|base64)[^|\n]*-d|rev|tr\s+[^|\n]{{1,60}}|gunzip|zcat|base64\s+-di)[^|\n]*\|"
      rf"\s*(?:sudo\s+)?(?:{_SHELLS})\b(?!\s+[\w./-]+\.\w)", "decoded text piped into a shell"),
     (r"\beval\s+[\"'(`$]*\$?\(?\s*(?:curl|wget|echo\s+\S+\s*\|\s*base64|base64)", "what is fetched or decoded is run"),
@@ -50,7 +53,7 @@ BAD: tuple[tuple[str, str], ...] = (
     (r">>?\s*(?:~|\$HOME|/root|/home/[\w-]+)/\.(?:bashrc|bash_profile|profile|zshrc|zprofile|config/autostart)"
      r"[^\n]{0,3}(?<!conda)$", "a start-up file of the shell is changed"),
     (r"authorized_keys", "keys that may log in are changed"),
-    (r"(?:\bcrontab\b\s+(?:-(?!l)|[^-\s])|\|\s*crontab\b|>>?\s*/etc/cron|/var/spool/cron)", "a scheduled job is planted"),
+    (r"(?:\bcrontab\b\s+(?:-(?!l)|[^-\s])|\|\s*crontab\b|>>?\s*/etc/cron|/var/spool/cron)", "a scheduled job is planted"),  # noqa: E501
     (r">>?\s*/etc/(?:passwd|shadow|sudoers|ld\.so\.preload|rc\.local)", "a file that governs the system is changed"),
     (r"/etc/shadow\b", "password hashes are read"),
     (r"(?:\bcat|\bcp|\btar|\bzip|\bcurl|\bscp|@|<)\s*[^\n|;]{0,80}(?:\.ssh/id_\w+|\.aws/credentials|\.kube/config|"
@@ -71,7 +74,7 @@ BAD: tuple[tuple[str, str], ...] = (
     (r"\b(?:xmrig|minerd|stratum\+tcp|coinhive|cpuminer)\b", "a coin miner"),
     (r"\bLD_PRELOAD=/(?:tmp|dev/shm|var/tmp)", "a library is put before all others"),
     (r"\b(?:chmod\s+(?:\+x|[0-7]*7[0-7]*)|bash|sh|source|\.)\s+(?:-\w+\s+)*(?:/tmp|/dev/shm|/var/tmp)/"
-     r"(?!miniconda|Miniconda|anaconda|install|setup|requirements|build)[^\n]*", "a program in a folder for scratch is run"),
+     r"(?!miniconda|Miniconda|anaconda|install|setup|requirements|build)[^\n]*", "a program in a folder for scratch is run"),  # noqa: E501
     (rf"{_FETCH}[^\n]*(?:;|&&)\s*(?:sudo\s+)?chmod\s+(?:\+x|7\d\d|a\+x)\s+\S+[^\n]*(?:;|&&)\s*(?:sudo\s+)?(?:nohup\s+)?"
      r"\.?/(?:tmp|dev/shm|var/tmp|\.)\S*", "what is fetched is run"),
     (r"\bhistory\s+-c\b|\bunset\s+HISTFILE\b|HISTFILE=/dev/null", "traces are removed"),
@@ -82,9 +85,9 @@ ODD: tuple[tuple[str, str], ...] = (
     (r"(?:^|[;&|]\s*|\(\s*)(?:whoami|id|hostname|ifconfig|ip\s+a(?:ddr)?|netstat|last|w)\s*(?:$|[;&|>])",
      "the machine is looked over"),
     (r"\bcat\s+/etc/(?:passwd|hosts|hostname)\b|/proc/self/environ", "the machine is looked over"),
-    (r"(?:^|[;&|]\s*)(?:touch|echo|printf)\b[^\n|;&]*\s>{0,2}\s*/(?:tmp|dev/shm|var/tmp)/", "a mark is left in a folder for scratch"),
+    (r"(?:^|[;&|]\s*)(?:touch|echo|printf)\b[^\n|;&]*\s>{0,2}\s*/(?:tmp|dev/shm|var/tmp)/", "a mark is left in a folder for scratch"),  # noqa: E501
     (r"\bnohup\b[^\n]*&\s*(?:disown)?\s*$|\bsetsid\b", "something is left running in the background"),
-    (r"--(?:extra-)?index-url[= ]+[\"']?http://(?!localhost|127\.|pypi|mirrors)", "packages come over an open connection"),
+    (r"--(?:extra-)?index-url[= ]+[\"']?http://(?!localhost|127\.|pypi|mirrors)", "packages come over an open connection"),  # noqa: E501
     (r"--trusted-host\b", "the packages' server need not prove who it is"),
     (r"\bpip[\d.]*\s+install\b[^\n]*\bhttp://", "a package comes over an open connection"),
     (r"\bbase64\s+(?:-d|-D|--decode)\b", "text is decoded"),
@@ -93,7 +96,8 @@ ODD: tuple[tuple[str, str], ...] = (
 _BAD = tuple((re.compile(pattern, re.IGNORECASE | re.MULTILINE), why) for pattern, why in BAD)
 _ODD = tuple((re.compile(pattern, re.IGNORECASE | re.MULTILINE), why) for pattern, why in ODD)
 _PIPED = re.compile(
-    rf"{_FETCH}(?P<what>[^\n]*?)\|\s*(?:sudo\s+(?:-\S+\s+)*)?(?:tee\s+\S+\s*\|\s*)?(?:{_SHELLS})(?![\w.-])", re.IGNORECASE
+    rf"{_FETCH}(?P<what>[^\n]*?)\|\s*(?:sudo\s+(?:-\S+\s+)*)?(?:tee\s+\S+\s*\|\s*)?(?:{_SHELLS})(?![\w.-])",
+    re.IGNORECASE,
 )
 _THEN_RUN = re.compile(
     rf"{_FETCH}[^\n;&]*\s(?:-o|-O|--output|>)\s*(?P<name>[\w./$~{{}}-]+)(?P<rest>[^\n]*)", re.IGNORECASE
@@ -102,24 +106,27 @@ _ADDRESS = re.compile(r"https?://[^\s\"'|;)>]+", re.IGNORECASE)
 _CODE_HOSTS = re.compile(r"https://(?:raw\.githubusercontent\.com|github\.com|gitlab\.com|gist\.github)", re.IGNORECASE)
 _BARE = re.compile(r"^\s*https?://(?:\d{1,3}(?:\.\d{1,3}){3}|\[|localhost)", re.IGNORECASE)
 
-ORDINARY = frozenset(
+_ORDINARY_WORDS = (
     "git pip pip3 pipx uv conda mamba micromamba poetry apt apt-get apk yum dnf brew ls ll cd pwd mkdir rmdir "
-    "nvidia-smi nvcc gcc g++ cc c++ clang cmake make ninja uname which where cat echo printf wget curl unzip zip tar gzip "
-    "gunzip head tail wc du df free lscpu lsb_release jupyter huggingface-cli hf kaggle gdown accelerate torchrun "
-    "deepspeed streamlit tensorboard npm npx yarn pnpm node cp mv rm sed awk grep egrep find sort uniq cut tr export "
-    "set source true false test [ date time sleep ln chmod chown useradd groupadd adduser addgroup python python3 "
-    "pytest ruff black mypy pre-commit aria2c rsync aws gsutil gcloud az docker ffmpeg convert tree less more file "
-    "md5sum sha256sum nproc update-alternatives ldconfig locale-gen localedef dpkg gpg apt-key add-apt-repository rustc "
-    "cargo go java javac mvn gradle pkg-config llvm-config pandoc dot top ps kill nano vim if then else fi for do done "
-    "while exit bash sh sudo env touch install strip patch ./configure tee xargs rustup corepack bundle gem "
-    "command hash type wandb dvc mlflow ollama vllm lm_eval pdflatex latex xelatex sphinx-build".split()
+    "nvidia-smi nvcc gcc g++ cc c++ clang cmake make ninja uname which where cat echo printf wget curl unzip zip "
+    "tar gzip gunzip head tail wc du df free lscpu lsb_release jupyter huggingface-cli hf kaggle gdown accelerate "
+    "torchrun deepspeed streamlit tensorboard npm npx yarn pnpm node cp mv rm sed awk grep egrep find sort uniq "
+    "cut tr export set source true false test [ date time sleep ln chmod chown useradd groupadd adduser addgroup "
+    "python python3 pytest ruff black mypy pre-commit aria2c rsync aws gsutil gcloud az docker ffmpeg convert "
+    "tree less more file md5sum sha256sum nproc update-alternatives ldconfig locale-gen localedef dpkg gpg apt- "
+    "key add-apt-repository rustc cargo go java javac mvn gradle pkg-config llvm-config pandoc dot top ps kill "
+    "nano vim if then else fi for do done while exit bash sh sudo env touch install strip patch ./configure tee "
+    "xargs rustup corepack bundle gem command hash type wandb dvc mlflow ollama vllm lm_eval pdflatex latex "
+    "xelatex sphinx-build"
 )
-AT_IMPORT = frozenset(
-    "git hg svn nvcc gcc g++ cc c++ clang clang++ cl cmake make ninja nvidia-smi uname which where ldconfig lscpu sysctl "
-    "pkg-config llvm-config pandoc dpkg rustc cargo xcrun sw_vers lsb_release rocm-smi rocminfo hipcc swig java mpicc "
-    "ffmpeg ffprobe dot latex tput stty system_profiler python-config pg_config mysql_config xml2-config gfortran npm "
-    "yarn protoc".split()
+ORDINARY = frozenset(_ORDINARY_WORDS.split())
+_AT_IMPORT_WORDS = (
+    "git hg svn nvcc gcc g++ cc c++ clang clang++ cl cmake make ninja nvidia-smi uname which where ldconfig lscpu "
+    "sysctl pkg-config llvm-config pandoc dpkg rustc cargo xcrun sw_vers lsb_release rocm-smi rocminfo hipcc swig "
+    "java mpicc ffmpeg ffprobe dot latex tput stty system_profiler python-config pg_config mysql_config "
+    "xml2-config gfortran npm yarn protoc"
 )
+AT_IMPORT = frozenset(_AT_IMPORT_WORDS.split())
 _START = re.compile(r"(?:^|[;&|\n]|\$\(|`)\s*(?:(?:sudo|env|time|exec|nohup)\s+)*(?:\w+=\S*\s+)*([\w./+\[-]+)")
 
 
@@ -150,6 +157,7 @@ def _judged(text: str, at_import: bool) -> tuple[Judgement, str]:
             return "bad", why
     if piped is not None:
         return piped
+    text = _PIPED.sub(lambda match: " " if _all_known(match["what"]) else match.group(), text)
     for pattern, why in _ODD:
         if pattern.search(text):
             return "odd", why
@@ -168,7 +176,10 @@ def _piped(text: str) -> tuple[Judgement, str] | None:
             continue
         if addresses and all(_CODE_HOSTS.match(address) for address in addresses):
             return "odd", "a script of a code host is piped into an interpreter"
-        return "bad", f"what is fetched is piped into an interpreter ({', '.join(addresses)[:120] or 'unknown address'})"
+        return (
+            "bad",
+            f"what is fetched is piped into an interpreter ({', '.join(addresses)[:120] or 'unknown address'})",
+        )
     for match in _THEN_RUN.finditer(text):
         name = re.escape(match["name"])
         if re.search(rf"(?:[;&]\s*(?:sudo\s+)?(?:{_SHELLS})\s+(?:-\w+\s+)*{name}|[;&]\s*(?:nohup\s+|sudo\s+)?{name}\b)",
@@ -180,6 +191,11 @@ def _piped(text: str) -> tuple[Judgement, str] | None:
                 return "odd", "a program is fetched and run"
             return "bad", "a program is fetched over an open connection and run"
     return None
+
+
+def _all_known(text: str) -> bool:
+    addresses = _ADDRESS.findall(text)
+    return bool(addresses) and all(_known_installer(address) for address in addresses)
 
 
 def _known_installer(address: str) -> bool:

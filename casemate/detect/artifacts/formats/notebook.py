@@ -1,0 +1,296 @@
+"""Jupyter notebooks: what the cells run, and what their outputs run in the reader's browser.
+
+Definition: nbformat 4 (and 3, with ``worksheets``); IPython's ``!command``, ``%magic`` and ``%%magic``.  Loaders:
+Jupyter, which runs cells when a person says so and shows stored outputs when the notebook is trusted; ``nbconvert --execute``,
+``papermill`` and schedulers, which run all of it.
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from casemate.detect.artifacts.content import Content
+from casemate.detect.artifacts.contract import CORRUPT_MODEL, EMBED_MALWARE, Rule
+from casemate.detect.artifacts.formats.base import Format
+from casemate.detect.artifacts.formats.json_document import parse, starts_like_json
+from casemate.detect.artifacts.inspection import Inspection
+from casemate.detect.artifacts.sources.acts import Act, Grades, report_acts
+from casemate.detect.artifacts.sources.markup import judge_markup, judge_script
+from casemate.detect.artifacts.sources.python import SyntaxNotKnown, judge_python, search_python
+from casemate.detect.artifacts.sources.shell import judge_command
+from casemate.detect.artifacts.sources.text import decoded, look_for_encoded
+
+MOST_CELLS = 50_000
+FAR_RIGHT = 200
+"""Columns after which nobody sees that a line goes on."""
+
+GRADES: Grades = {
+    "bad_command": ("malicious", "malicious", "suspicious"),
+    "hidden_command": ("malicious", "malicious", "suspicious"),
+    "odd_command": ("suspicious", "suspicious", "note"),
+    "decoded_code": ("malicious", "malicious", "suspicious"),
+    "fetched_code": ("malicious", "malicious", "suspicious"),
+    "hidden_pickle": ("suspicious", "suspicious", "note"),
+    "persistence": ("malicious", "malicious", "suspicious"),
+    "secrets": ("suspicious", "suspicious", "note"),
+    "exfiltration": ("malicious", "malicious", "suspicious"),
+    "native_code": ("note", "note", "note"),
+    "hidden_name": ("suspicious", "suspicious", "note"),
+    "delete": ("note", "note", "note"),
+    "script": ("suspicious", "suspicious", "suspicious"),
+    "not_followed": ("unscannable", "unscannable", "unscannable"),
+}
+HIDDEN_GRADES: Grades = {
+    **GRADES,
+    "unknown_command": ("suspicious", "suspicious", "note"),
+    "odd_command": ("malicious", "malicious", "suspicious"),
+    "network": ("suspicious", "suspicious", "note"),
+    "write": ("suspicious", "suspicious", "note"),
+}
+"""A cell that its reader does not see has less right to what a notebook does openly."""
+
+BROKEN = Rule("notebook.broken", "unscannable", CORRUPT_MODEL, "raises an error, or reads it if it forgives more")
+DUPLICATE = Rule("notebook.duplicate", "suspicious", CORRUPT_MODEL, "takes the first or the last of the two")
+FAR = Rule("notebook.far_right", "malicious", EMBED_MALWARE, "runs what stands far to the right, where nobody sees it")
+ATTACHED = Rule("notebook.attachment", "suspicious", EMBED_MALWARE, "shows an attachment that is a page or a script")
+INVISIBLE = Rule("notebook.invisible", "suspicious", EMBED_MALWARE, "runs or shows characters that nobody sees")
+
+_SHELL_CELL = re.compile(r"^\s*%%(?:!|bash|sh|script|system|cmd|perl|ruby|powershell|sx)\b[^\n]*\n?")
+_PAGE_CELL = re.compile(r"^\s*%%(?:html|HTML|svg|SVG|markdown)\b[^\n]*\n?")
+_SCRIPT_CELL = re.compile(r"^\s*%%(?:javascript|js)\b[^\n]*\n?", re.IGNORECASE)
+_OTHER_CELL = re.compile(r"^\s*%%(\w[\w.]*)([^\n]*)\n?")
+_BANG = re.compile(r"^(?P<indent>\s*)(?:(?P<target>[\w, ]+?)\s*=\s*)?!{1,2}(?P<command>.+)$")
+_SHELL_MAGIC = re.compile(r"^(?P<indent>\s*)(?:[\w, ]+?\s*=\s*)?%(?:system|sx|sc|bash|sh)\s+(?P<command>.+)$")
+_MAGIC = re.compile(r"^(?P<indent>\s*)(?:[\w, ]+?\s*=\s*)?%(?P<name>\w+)(?P<rest>.*)$")
+_HELP = re.compile(r"^\s*\?{1,2}[\w.*%]+\s*$|^\s*[\w.*%]+\?{1,2}\s*$")
+_FAR_CODE = re.compile(r"\S[^\n]{0,160}?[ \t]{120,}(\S[^\n]*)")
+_HIDING = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_HIDDEN_TAGS = frozenset({"hide", "hidden", "hide-cell", "hide-input", "hide_input", "remove-cell", "remove_cell",
+                          "remove-input", "remove_input", "hide_cell", "injected"})  # fmt: skip
+
+
+def recognise(content: Content) -> bool:
+    """Whether it is JSON with cells."""
+    if not starts_like_json(content):
+        return False
+    if content.name.lower().endswith(".ipynb"):
+        return True
+    return b'"cell_type"' in content.head(1 << 20) and (
+        content.find(b'"cells"') >= 0 or content.find(b'"worksheets"') >= 0
+    )
+
+
+def inspect(content: Content, inspection: Inspection) -> None:
+    """Judge every cell, output and attachment."""
+    inspection.own_all()
+    text = decoded(content)
+    try:
+        if text is None:
+            raise ValueError("no text throughout")
+        book, twice = parse(text)
+        if not isinstance(book, dict):
+            raise ValueError("no object")
+    except (ValueError, RecursionError) as error:
+        inspection.report(BROKEN, f"it cannot be parsed: {error}"[:200])
+        look_for_encoded(text or "", inspection)
+        return
+    for key in twice[:5]:
+        if key in ("source", "cells", "cell_type", "outputs", "input"):
+            inspection.report(DUPLICATE, f"the key {key!r} stands twice with different values")
+    cells = list(_dicts(book.get("cells")))
+    for sheet in _dicts(book.get("worksheets")):
+        cells += _dicts(sheet.get("cells"))
+    language = str(
+        _at(book, "metadata", "kernelspec", "language") or _at(book, "metadata", "language_info", "name") or "python"
+    )
+    for number, cell in enumerate(cells[:MOST_CELLS], 1):
+        _cell(cell, f"cell {number}, ", language.lower(), inspection)
+    report_acts(_metadata(book.get("metadata")), GRADES, "notebook", inspection)
+    look_for_encoded(text, inspection)
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _at(value: Any, *keys: str) -> Any:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return "".join(part for part in value if isinstance(part, str))
+    return value if isinstance(value, str) else ""
+
+
+def _cell(cell: dict[str, Any], where: str, language: str, inspection: Inspection) -> None:
+    kind = cell.get("cell_type")
+    # with a key that stands twice, both values are judged
+    sources = [_text(cell.get("source", cell.get("input")))]
+    sources += [
+        _text(value.get("source")) for key, value in cell.items() if key.endswith("(first)") and isinstance(value, dict)
+    ]
+    hidden = _is_hidden(cell)
+    for source in sources:
+        if kind == "code":
+            grades = HIDDEN_GRADES if hidden else GRADES
+            report_acts(
+                judge_cell(source, language), grades, "notebook", inspection, where + ("hidden, " if hidden else "")
+            )
+            for match in _FAR_CODE.finditer(source):
+                if match.start(1) - source.rfind("\n", 0, match.start(1)) > FAR_RIGHT and not match[1].startswith("#"):
+                    inspection.report(FAR, f"{where}code far to the right: {match[1][:120]!r}")
+                    break
+        elif kind in ("markdown", "raw", "heading", "html"):
+            report_acts(judge_markup(source), GRADES, "notebook", inspection, where)
+        if kind == "code" and _HIDING.search(source):
+            inspection.report(INVISIBLE, f"{where}characters that nobody sees in code")
+    for output in _dicts(cell.get("outputs")):
+        _output(output, where, inspection)
+    attachments = cell.get("attachments")
+    if isinstance(attachments, dict):
+        for name, bundle in attachments.items():
+            for mime in bundle if isinstance(bundle, dict) else ():
+                if re.search(r"html|javascript|svg|xml|octet|python|executable", str(mime)):
+                    inspection.report(ATTACHED, f"{where}attachment {name[:80]!r} of type {mime!r}")
+
+
+def _is_hidden(cell: dict[str, Any]) -> bool:
+    metadata = cell.get("metadata")
+    if not isinstance(metadata, dict):
+        return False
+    tags = metadata.get("tags")
+    return bool(
+        _at(metadata, "jupyter", "source_hidden") is True
+        or metadata.get("hide_input") is True
+        or metadata.get("hidden") is True
+        or _at(metadata, "collapsed") == "hidden"
+        or (isinstance(tags, list) and _HIDDEN_TAGS & {str(tag) for tag in tags})
+    )
+
+
+def judge_cell(source: str, language: str = "python") -> list[Act]:
+    """Acts of one code cell."""
+    if _SHELL_CELL.match(source) or language in ("bash", "sh", "shell"):
+        return _command(_SHELL_CELL.sub("", source), 1)
+    if _PAGE_CELL.match(source):
+        return judge_markup(_PAGE_CELL.sub("", source))
+    if _SCRIPT_CELL.match(source) or language in ("javascript", "typescript"):
+        return judge_script(source)
+    other = _OTHER_CELL.match(source)
+    if other is not None:
+        name, rest = other.groups()
+        if name == "writefile":
+            acts = judge_python(f"open({rest.strip().split(' ')[-1]!r}, 'w')", "notebook") if rest.strip() else []
+            body = source[other.end() :]
+            if rest.strip().endswith((".sh", ".bash")):
+                return acts + _command(body, 1)
+            return acts + ([] if not rest.strip().endswith(".py") else _later(judge_cell(body)))
+        if name not in (
+            "time",
+            "timeit",
+            "capture",
+            "prun",
+            "python",
+            "python3",
+            "pypy",
+            "memit",
+            "mprun",
+            "cython",
+            "local",
+            "px",
+        ):
+            return _command(source[other.end() :], 1) if name in ("script", "pwsh") else []
+        source = "\n" + source[other.end() :]
+    acts, python = _without_magic(source)
+    if language not in ("python", "python3", "ipython", "python2"):
+        return acts
+    try:
+        return acts + judge_python(python, "notebook")
+    except SyntaxNotKnown:
+        return acts + search_python(python)
+
+
+def _later(acts: list[Act]) -> list[Act]:
+    return [Act(act.kind, act.text, act.line, "later", act.severity) for act in acts]
+
+
+def _without_magic(source: str) -> tuple[list[Act], str]:
+    """Acts of the lines that IPython hands to a shell, and the source without them."""
+    acts: list[Act] = []
+    lines: list[str] = []
+    rest = iter(enumerate(source.split("\n"), 1))
+    for number, line in rest:
+        match = _BANG.match(line) or _SHELL_MAGIC.match(line)
+        if match:
+            command = match["command"]
+            while command.endswith("\\"):
+                following = next(rest, (0, ""))[1]
+                command = command[:-1] + " " + following
+                lines.append("")
+            acts += _command(command, number)
+            lines.append(match["indent"] + "pass")
+            continue
+        magic = _MAGIC.match(line)
+        if magic:
+            name, tail = magic["name"], magic["rest"]
+            if name in ("run", "load_ext", "load", "loadpy") and re.search(r"https?://", tail):
+                acts.append(Act("fetched_code", f"%{name}{tail[:120]}", number))
+            elif name in ("pip", "conda", "mamba", "uv"):
+                acts += _command(name + tail, number)
+            elif name in ("time", "timeit", "prun", "memit"):
+                lines.append(magic["indent"] + tail.strip())
+                continue
+            elif name in ("alias", "alias_magic", "macro") and tail.strip():
+                acts += _command(tail.strip().partition(" ")[2], number)
+            lines.append(magic["indent"] + "pass")
+            continue
+        lines.append("" if _HELP.match(line) else line)
+    return acts, "\n".join(lines)
+
+
+def _command(text: str, line: int) -> list[Act]:
+    judgement, why = judge_command(text)
+    kind = {"bad": "bad_command", "odd": "odd_command", "unknown": "unknown_command"}.get(judgement, "command")
+    return [Act(kind, f"{why}: {text.strip()[:160]!r}", line)] if text.strip() else []
+
+
+def _output(output: dict[str, Any], where: str, inspection: Inspection) -> None:
+    bundles = [output.get("data")] if isinstance(output.get("data"), dict) else [output]
+    for bundle in bundles:
+        if not isinstance(bundle, dict):
+            continue
+        for mime, value in bundle.items():
+            text = _text(value) if not isinstance(value, dict) else json.dumps(value)[: 1 << 20]
+            where_output = f"{where}output {mime}, "
+            if mime in ("application/javascript", "text/javascript", "javascript"):
+                acts = judge_script(text) or [Act("script", f"a script: {text[:60]!r}", severity=_library(text))]
+                report_acts(acts, GRADES, "notebook", inspection, where_output)
+            elif mime in ("text/html", "html", "image/svg+xml", "svg", "text/markdown", "text/latex"):
+                report_acts(judge_markup(text), GRADES, "notebook", inspection, where_output)
+
+
+def _library(text: str):
+    from casemate.detect.artifacts.sources.markup import KNOWN
+
+    return "note" if KNOWN.search(text) else None
+
+
+def _metadata(metadata: Any) -> list[Act]:
+    """A kernel's command line or a widget's state that carries a page."""
+    acts: list[Act] = []
+    state = _at(metadata, "widgets", "application/vnd.jupyter.widget-state+json", "state")
+    for model in state.values() if isinstance(state, dict) else ():
+        if _at(model, "model_name") in ("HTMLModel", "HTMLMathModel"):
+            acts += judge_markup(_text(_at(model, "state", "value")))
+    argv = _at(metadata, "kernelspec", "argv")
+    if isinstance(argv, list):
+        acts.append(Act("script", f"the kernel's command line is set: {argv[:3]!r}"[:160]))
+    return acts
+
+
+FORMAT = Format("notebook", recognise, inspect, (".ipynb",), runs_code=True)

@@ -1,0 +1,391 @@
+"""Python source, judged by walking its syntax tree as the interpreter would go through the module.
+
+What runs when the module is loaded is kept apart from what is only defined: functions are walked where they are
+called, with what they are called with; what loaders, installers and servers call by themselves (``LOADER_METHODS``)
+counts as run.  Names are resolved through imports, assignments, ``getattr`` and ``__import__``; constants are folded.
+Only when the tree cannot be built is the text searched instead.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+
+from casemate.detect.artifacts.sources import python_tables as tables
+from casemate.detect.artifacts.sources.acts import Act
+from casemate.detect.artifacts.sources.python_calls import judge_call
+from casemate.detect.artifacts.sources.python_expressions import HIDING, MOST_STEPS, Expressions, Place, SpentError
+from casemate.detect.artifacts.sources.python_values import (
+    UNKNOWN,
+    Value,
+    method_of_text,
+    of,
+    union,
+)
+
+MOST_SOURCE = 8 << 20
+MOST_DEPTH = 24
+MOST_TIMES = 12
+"""How often the body of one function is walked with other arguments when it is called from other functions."""
+MOST_TEXT_LAYERS = 8
+SEARCHED: tuple[tuple[str, str], ...] = (
+    (r"\b(?:exec|eval)\s*\(?\s*(?:\w+\.)*(?:b64decode|decompress|fromhex|unhexlify|loads)\b", "decoded_code"),
+    (r"\b(?:exec|eval)\s*\(?\s*[^\n]{0,80}(?:urlopen|requests\.get)", "fetched_code"),
+    (r"\bos\.(?:system|popen)\s*\(|\bsubprocess\.\w+\s*\(|\bpty\.spawn", "unknown_command"),
+    (r"\b__import__\s*\(\s*['\"](?:os|subprocess|socket)", "unknown_command"),
+)
+
+
+ASKED_FOR = re.compile(r"['\"](?:publish|upload|tag|release|clean|test|docs?|deploy|bump)['\"]")
+"""Arguments of a person to ``setup.py``; an installer gives none of them."""
+CALLS_AT_ONCE = frozenset(
+    {"threading.Thread", "threading.Timer", "multiprocessing.Process", "atexit.register", "builtins.map", "builtins.filter",  # noqa: E501
+     "builtins.sorted", "builtins.max", "builtins.min", "builtins.any", "builtins.all", "asyncio.run", "functools.reduce",  # noqa: E501
+     "_thread.start_new_thread", "threading.Thread()", "concurrent.futures.ThreadPoolExecutor().submit", "sys.settrace",
+     "builtins.list", "concurrent.futures.ThreadPoolExecutor().map", "multiprocessing.Pool().map"}
+)  # fmt: skip
+"""What calls the functions it is handed, at once or soon; others may never do."""
+
+
+class SyntaxNotKnown(Exception):  # noqa: N818
+    """The text is no Python that this interpreter's grammar knows."""
+
+
+def judge_python(source: str | bytes, place: Place = "module") -> list[Act]:
+    """What the source does, in the order in which it would.
+
+    Args:
+        source: the text; bytes are decoded as PEP 263 says.
+        place: what loads it: ``module`` (import), ``setup`` (an installer) or ``notebook`` (a person, cell by cell).
+
+    Raises:
+        SyntaxNotKnown: it cannot be parsed; :func:`search_python` looks at such text.
+    """
+    walk = _Walk(place)
+    walk.module(_parsed(source))
+    return list(dict.fromkeys(walk.acts))
+
+
+def search_python(text: str) -> list[Act]:
+    """Acts that the text of unparsable source shows."""
+    found = []
+    for pattern, kind in SEARCHED:
+        match = re.search(pattern, text)
+        if match:
+            line = text.count("\n", 0, match.start()) + 1
+            found.append(Act(kind, f"{match.group()[:120]!r} in text that cannot be parsed", line, "later"))
+    return found
+
+
+def _parsed(source: str | bytes) -> ast.Module:
+    if len(source) > MOST_SOURCE:
+        raise SyntaxNotKnown(f"more than {MOST_SOURCE} bytes")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise SyntaxNotKnown(str(error)) from error
+
+
+class _Walk(Expressions):
+    def module(self, tree: ast.Module) -> None:
+        """The module, then what loaders call, then what nobody has called."""
+        try:
+            self.block(tree.body)
+            self._called_by_loaders()
+            self.runs = "later"
+            for node in list(self.functions.values()):
+                self._call_body(node, (), {})
+            for node in ast.walk(tree):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and id(node) not in self.walked:
+                    self._call_body(node, (), {})
+        except SpentError:
+            self.acts.append(Act("not_followed", f"more than {MOST_STEPS} steps; the rest was not followed", self.line))
+        except RecursionError:
+            self.acts.append(Act("not_followed", "nested too deeply to be followed", self.line))
+
+    def _called_by_loaders(self) -> None:
+        for name, node in list(self.functions.items()):
+            if isinstance(node, ast.ClassDef):
+                bases = [
+                    ast.unparse(base).rpartition(".")[2]
+                    for base in node.bases
+                    if isinstance(base, ast.Name | ast.Attribute)
+                ]
+                if any(tables.LOADER_BASES.fullmatch(base) or tables.LOADER_BASES.match(base) for base in bases) or (
+                    tables.LOADER_CLASSES.fullmatch(node.name)
+                ):
+                    for inner in node.body:
+                        if (
+                            isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef)
+                            and inner.name in tables.LOADER_METHODS
+                        ):
+                            self.runs = "loaded"
+                            self._call_body(inner, (), {})
+            elif name in tables.LOADER_FUNCTIONS:
+                self.runs = "loaded"
+                self._call_body(node, (), {})
+
+    def block(self, body: list[ast.stmt]) -> None:
+        for statement in body:
+            self.statement(statement)
+
+    def statement(self, node: ast.stmt) -> None:
+        self._step(node)
+        match node:
+            case ast.Import():
+                for alias in node.names:
+                    top = alias.name.split(".")[0]
+                    self.env[alias.asname or top] = Value(name=alias.name if alias.asname else top)
+            case ast.ImportFrom():
+                for alias in node.names:
+                    if alias.name != "*":
+                        self.env[alias.asname or alias.name] = Value(
+                            name=f"{node.module or ''}.{alias.name}".lstrip(".")
+                        )
+                    elif node.module in ("os", "subprocess", "socket", "base64", "ctypes", "urllib.request", "posix"):
+                        self.env["*"] = Value(name=node.module)
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                for decorator in node.decorator_list:
+                    self.value(decorator)
+                for default in (*node.args.defaults, *filter(None, node.args.kw_defaults)):
+                    self.value(default)
+                self._define(node.name, node)
+            case ast.ClassDef():
+                for part in (*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)):
+                    self.value(part)
+                outer = dict(self.env)
+                self.block(node.body)
+                self.env = outer
+                self._define(node.name, node)
+            case ast.Assign():
+                value = self.value(node.value)
+                for target in node.targets:
+                    self.assign(target, value)
+            case ast.AnnAssign():
+                if node.value is not None:
+                    self.assign(node.target, self.value(node.value))
+            case ast.AugAssign():
+                value = self._binary(node.op, self.value(node.target), self.value(node.value))
+                self.assign(node.target, value)
+            case ast.Return():
+                value = self.value(node.value) if node.value is not None else of(None)
+                self.returned.append(value)
+            case ast.If():
+                self._if(node)
+            case ast.For() | ast.AsyncFor():
+                items = self.value(node.iter)
+                first = (
+                    items.constant[0]
+                    if isinstance(items.constant, tuple) and items.constant
+                    else Value(marks=items.marks)
+                )
+                self.assign(node.target, first)
+                self.block(node.body)
+                self.block(node.orelse)
+            case ast.While():
+                self.value(node.test)
+                self.block(node.body)
+                self.block(node.orelse)
+            case ast.With() | ast.AsyncWith():
+                for item in node.items:
+                    value = self.value(item.context_expr)
+                    if item.optional_vars is not None:
+                        self.assign(item.optional_vars, value)
+                self.block(node.body)
+            case ast.Try() | ast.TryStar():
+                self.block(node.body)
+                for handler in node.handlers:
+                    self.block(handler.body)
+                self.block(node.orelse)
+                self.block(node.finalbody)
+            case ast.Match():
+                self.value(node.subject)
+                for case in node.cases:
+                    self.block(case.body)
+            case _:
+                for child in ast.iter_child_nodes(node):
+                    if isinstance(child, ast.expr):
+                        self.value(child)
+
+    def _if(self, node: ast.If) -> None:
+        test = ast.unparse(node.test) if not isinstance(node.test, ast.Constant) else ""
+        self.value(node.test)
+        main = "__name__" in test and "__main__" in test
+        before = self.runs
+        asked = "sys.argv" in test and ASKED_FOR.search(test)
+        if (main and self.place == "module") or asked or test.endswith("TYPE_CHECKING"):
+            self.runs = "later"
+        self.block(node.body)
+        self.runs = before
+        self.block(node.orelse)
+
+    def _define(self, name: str, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda) -> None:
+        self.functions[name] = node
+        self.env[name] = Value(name=f"here.{name}")
+
+    def assign(self, target: ast.expr, value: Value) -> None:
+        if isinstance(target, ast.Name):
+            self.env[target.id] = value
+        elif isinstance(target, ast.Attribute):
+            owner = self.value(target.value)
+            if isinstance(target.value, ast.Name):
+                self.env[f"{target.value.id}.{target.attr}"] = value
+            if owner.name in ("builtins", "sys", "os") and value.name and value.name.startswith("here."):
+                self._called_back(value)
+        elif isinstance(target, ast.Tuple | ast.List):
+            parts = value.constant if isinstance(value.constant, tuple) else ()
+            for index, inner in enumerate(target.elts):
+                self.assign(inner, parts[index] if index < len(parts) else Value(marks=value.marks))
+        elif isinstance(target, ast.Starred):
+            self.assign(target.value, Value(marks=value.marks))
+        elif isinstance(target, ast.Subscript):
+            self.value(target.value)
+            if isinstance(target.value, ast.Name) and isinstance(target.slice, ast.Constant):
+                self.env[f"{target.value.id}[{target.slice.value!r}]"] = value
+
+    def call(self, node: ast.Call) -> Value:
+        line = self.line = self.line if self.layers else node.lineno
+        arguments = tuple(self.value(argument) for argument in node.args)
+        keywords = {keyword.arg or "**": self.value(keyword.value) for keyword in node.keywords}
+        owner = UNKNOWN
+        if isinstance(node.func, ast.Attribute):
+            owner = self.value(node.func.value)
+            if node.func.attr in HIDING and not isinstance(owner.constant, str | bytes):
+                self.report("hidden_name", f"reaches {node.func.attr}")
+            if isinstance(owner.constant, str | bytes):
+                return method_of_text(owner, node.func.attr, arguments)
+            if owner.name is None or owner.name.endswith("()"):
+                marks = union(owner, *arguments)
+                if node.func.attr == "join" and "joined" in marks:
+                    marks |= {"decoded"}
+                if owner.name is None:
+                    self._callbacks(arguments, keywords)
+                    return Value(marks=marks)
+            function = self._attribute(node.func)
+            if owner.given and function.name and function.name.startswith("pathlib."):
+                arguments = (Value(name=owner.name, given=owner.given), *arguments)
+        else:
+            function = self.value(node.func)
+        self.line = line
+        name = function.name
+        if name is None:
+            self._callbacks(arguments, keywords)
+            return Value(marks=union(function, *arguments))
+        if name.startswith("here."):
+            return self._call_here(name[5:], arguments, keywords)
+        if name in ("functools.partial", "threading.Thread", "threading.Timer", "multiprocessing.Process"):
+            self._callbacks(arguments, keywords, name)
+            if name == "functools.partial" and arguments and arguments[0].name:
+                return Value(name=f"partial {len(self.env)}", given=arguments)
+            target = keywords.get("target", UNKNOWN)
+            if target.name and not target.name.startswith("here."):
+                inner = keywords.get("args", UNKNOWN).constant
+                judge_call(
+                    target.name, inner if isinstance(inner, tuple) else (), {}, self.report, self._run_text, self.place
+                )
+            return Value(name=name + "()")
+        if name.startswith("partial ") and function.given:
+            arguments = (*function.given[1:], *arguments)
+            name = function.given[0].name or ""
+        self._callbacks(arguments, keywords, name)
+        result = judge_call(name, arguments, keywords, self.report, self._run_text, self.place)
+        return result.marked(*owner.marks) if owner.marks else result
+
+    def _callbacks(self, arguments: tuple[Value, ...], keywords: dict[str, Value], name: str = "") -> None:
+        """Functions of this module that are handed to somebody who calls them."""
+        before = self.runs
+        if before == "now" and name not in CALLS_AT_ONCE:
+            self.runs = "loaded"
+        for value in (*arguments, *keywords.values()):
+            if value.name and value.name.startswith("here.") and not value.name.endswith("()"):
+                self._called_back(value)
+        self.runs = before
+
+    def _called_back(self, value: Value) -> None:
+        name = (value.name or "")[5:]
+        node = self.functions.get(name)
+        if node is not None and not isinstance(node, ast.ClassDef):
+            self._call_body(node, (), {})
+        elif isinstance(node, ast.ClassDef):
+            self._instance(node, ())
+
+    def _call_here(self, name: str, arguments: tuple[Value, ...], keywords: dict[str, Value]) -> Value:
+        node = self.functions.get(name) or self.functions.get(name.rpartition(".")[2])
+        if isinstance(node, ast.ClassDef):
+            self._instance(node, arguments)
+            return Value(name=f"here.{name}()")
+        if node is None:
+            self._callbacks(arguments, keywords)
+            method = name.rpartition(".")[2]
+            owner = self.functions.get(name.partition("()")[0])
+            if isinstance(owner, ast.ClassDef):
+                node = next(
+                    (inner for inner in owner.body if isinstance(inner, ast.FunctionDef) and inner.name == method), None
+                )
+            if node is None:
+                return Value(marks=union(*arguments))
+            arguments = (UNKNOWN, *arguments)
+        return self._call_body(node, arguments, keywords)
+
+    def _instance(self, node: ast.ClassDef, arguments: tuple[Value, ...]) -> None:
+        for inner in node.body:
+            if isinstance(inner, ast.FunctionDef) and inner.name in (
+                "__init__",
+                "__new__",
+                "__post_init__",
+                "__call__",
+                "__enter__",
+            ):
+                self._call_body(inner, (UNKNOWN, *arguments), {})
+
+    def _call_body(self, node: ast.AST, arguments: tuple[Value, ...], keywords: dict[str, Value]) -> Value:
+        if isinstance(node, ast.ClassDef):
+            for inner in node.body:
+                if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef) and id(inner) not in self.walked:
+                    self._call_body(inner, (), {})
+            return UNKNOWN
+        if self.depth >= MOST_DEPTH or (self.runs == "later" and id(node) in self.walked):
+            return UNKNOWN
+        assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        self.walked.add(id(node))
+        self.times[id(node)] = self.times.get(id(node), 0) + 1
+        if self.times[id(node)] > MOST_TIMES and self.depth > 1:
+            return UNKNOWN
+        outer, returned, line = self.env, self.returned, self.line
+        self.env, self.returned = dict(outer), []
+        self.depth += 1
+        names = [parameter.arg for parameter in (*node.args.posonlyargs, *node.args.args)]
+        defaults = dict(zip(names[::-1], [self.value(d) for d in node.args.defaults][::-1], strict=False))
+        for index, name in enumerate(names):
+            self.env[name] = (
+                arguments[index] if index < len(arguments) else keywords.get(name, defaults.get(name, UNKNOWN))
+            )
+        for parameter in (*node.args.kwonlyargs, *filter(None, (node.args.vararg, node.args.kwarg))):
+            self.env[parameter.arg] = keywords.get(parameter.arg, UNKNOWN)
+        try:
+            if isinstance(node, ast.Lambda):
+                return self.value(node.body)
+            self.block(node.body)
+            values = [value for value in self.returned if value.known or value.name or value.marks]
+            return values[-1] if values else UNKNOWN
+        finally:
+            self.depth -= 1
+            self.env, self.returned, self.line = outer, returned, line
+
+    def _run_text(self, text: str, _value: Value) -> None:
+        """Text that is run as code is walked like the module."""
+        if self.layers >= MOST_TEXT_LAYERS:
+            self.report("decoded_code", f"code in code, more than {MOST_TEXT_LAYERS} layers")
+            return
+        try:
+            tree = _parsed(text.lstrip())
+        except SyntaxNotKnown:
+            return
+        self.layers += 1
+        line = self.line
+        self.block(tree.body)
+        self.line = line
+        self.layers -= 1

@@ -1,0 +1,45 @@
+"""Every format: bad samples are never safe and what runs at load is malicious; good samples are safe."""
+
+from __future__ import annotations
+
+import pytest
+from artifact_samples import codes, verdict
+from format_samples import BAD_FILES, GOOD_FILES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+WHOLE = [data for _, data, _ in (*BAD_FILES, *GOOD_FILES) if len(data) < 20_000]
+
+
+@pytest.mark.parametrize(("name", "data", "expected"), BAD_FILES, ids=[name for name, _, _ in BAD_FILES])
+def test_bad_files_are_never_safe(name: str, data: bytes, expected: str) -> None:
+    found = verdict(data, name)
+    assert found.verdict != "safe"
+    if expected == "M":
+        assert found.verdict == "malicious", codes(found)
+    assert found.reasons
+    assert all(reason.loader_effect for reason in found.reasons)
+
+
+@pytest.mark.parametrize(("name", "data", "expected"), GOOD_FILES, ids=[name for name, _, _ in GOOD_FILES])
+def test_good_files_are_safe(name: str, data: bytes, expected: str) -> None:
+    found = verdict(data, name)
+    assert found.verdict == "safe", [(reason.code, reason.text) for reason in found.reasons]
+
+
+@pytest.mark.parametrize(("name", "data", "expected"), BAD_FILES, ids=[name for name, _, _ in BAD_FILES])
+def test_a_byte_cut_from_the_end_gives_a_verdict(name: str, data: bytes, expected: str) -> None:
+    assert verdict(data[:-1], name).verdict in ("safe", "suspicious", "malicious", "unscannable")
+
+
+@settings(max_examples=60)
+@given(
+    st.sampled_from(WHOLE),
+    st.integers(0, 10_000),
+    st.binary(max_size=8),
+    st.sampled_from(["", ".gguf", ".onnx", ".h5"]),
+)
+def test_changed_bytes_never_raise(data: bytes, at: int, new: bytes, suffix: str) -> None:
+    at %= max(1, len(data))
+    found = verdict(data[:at] + new + data[at + len(new) :], "model" + suffix)
+    assert not any(reason.code == "scan.failed" and "internal" in reason.text for reason in found.reasons)
