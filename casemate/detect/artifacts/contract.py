@@ -92,10 +92,16 @@ class Verdict:
     confined: bool | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, as ``--json`` prints it."""
-        return {**vars(self), "reasons": [dict(vars(reason)) for reason in self.reasons]}
+        """Plain data, as ``--json`` prints it: what is no valid text in names and evidence stands as escapes."""
+        plain = {key: _valid(value) for key, value in vars(self).items()}
+        reasons = [{key: _valid(value) for key, value in vars(reason).items()} for reason in self.reasons]
+        return {**plain, "reasons": reasons}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Verdict:
         """The verdict that :meth:`as_dict` told."""
         return cls(**{**data, "reasons": tuple(Reason(**reason) for reason in data["reasons"])})
+
+
+def _valid(value: Any) -> Any:
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

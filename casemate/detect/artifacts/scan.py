@@ -78,7 +78,9 @@ def _verdict(child: Child, path: Path) -> Verdict:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            return _unread(path, NOT_FOLLOWED, "a link to a folder; name the folder itself to have it scanned")
+            return _unread(
+                path, NOT_FOLLOWED, "a link to a folder, or one that cannot be listed; name the folder itself"
+            )
         if not stat.S_ISREG(mode):
             return _unread(path, NOT_A_FILE, "it is no regular file")
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
@@ -96,11 +98,14 @@ def _files(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    for folder, folders, names in os.walk(path):
+    unlisted: list[OSError] = []
+    for folder, folders, names in os.walk(path, onerror=unlisted.append):
         folders.sort()
         links = [name for name in folders if Path(folder, name).is_symlink()]
         for name in sorted([*names, *links]):
             yield Path(folder, name)
+    for error in unlisted:
+        yield Path(error.filename)
 
 
 def _unread(path: Path, rule: Rule, text: str) -> Verdict:

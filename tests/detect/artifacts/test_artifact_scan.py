@@ -134,6 +134,9 @@ def test_the_command_prints_verdicts_and_ends_with_their_code(tmp_path: Path) ->
     assert "MALICIOUS" in shown.stdout
     assert "echo canary" in shown.stdout
     assert "1 malicious, 1 unscannable" in shown.stdout
+    (tmp_path / os.fsdecode(b"\xff\n.pkl")).write_bytes(b"\x80\x04\x8c\x03\xed\xa0\x80\x8c\x01a\x93.")
+    odd = call(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\n.pkl"), "--json")
+    assert json.loads(odd.stdout)["path"].endswith("\\udcff\n.pkl")
     missing = call(tmp_path / "absent")
     assert (missing.returncode, missing.stdout) == (2, "")
     assert "no such file" in missing.stderr
