@@ -26,9 +26,19 @@ from casemate.detect.behaviour.credentials import RULES as CREDENTIAL_RULES
 from casemate.detect.behaviour.credentials import CredentialSettings, explicit_spraying, explicit_uses
 from casemate.detect.behaviour.distributed import RULES as DISTRIBUTED_RULES
 from casemate.detect.behaviour.distributed import DistributedSettings, distributed_guessing, shared_failures
+from casemate.detect.behaviour.dns_tunnels import RULES as TUNNEL_RULES
+from casemate.detect.behaviour.dns_tunnels import TunnelSettings, dns_tunnels, questions, suspicious_questions
 from casemate.detect.behaviour.guessing import RULES as GUESSING_RULES
 from casemate.detect.behaviour.guessing import GuessingSettings, failing_scopes, guessing
 from casemate.detect.behaviour.logons import login_connections, logons, web_logons
+from casemate.detect.behaviour.long_connections import RULES as LONG_RULES
+from casemate.detect.behaviour.long_connections import (
+    LongSettings,
+    every_row,
+    lasting,
+    lasting_pairs,
+    long_connections,
+)
 from casemate.detect.behaviour.networks import (
     OwnNetworks,
     busy_addresses,
@@ -86,6 +96,7 @@ _BEACONS = BeaconSettings()
 DERIVED: tuple[tuple[str, str, Callable[[ibis.Table, OwnNetworks], ibis.Table]], ...] = (
     (PAIRS, "network_activity", lambda network, own: pairs(network, own.networks)),
     ("likely_pairs", PAIRS, lambda table, _own: likely_pairs(table, _BEACONS)),
+    ("lasting_pairs", PAIRS, lambda table, _own: lasting_pairs(table, LongSettings())),
     ("asked_hosts", "http_activity", lambda http, _own: asked_hosts(http, _BEACONS)),
 )
 """Tables that several sources read, or that decide whether one is worth building: name, of which table, how.  Each is
@@ -124,6 +135,22 @@ ANALYTICS: tuple[Analytic, ...] = (
         regular_pairs,
         beacons,
         _BEACONS,
+    ),
+    Analytic(
+        "long_connections",
+        LONG_RULES,
+        (Source(("lasting_pairs", "network_activity"), lasting, LongSettings()),),
+        every_row,
+        long_connections,
+        LongSettings(),
+    ),
+    Analytic(
+        "dns_tunnels",
+        TUNNEL_RULES,
+        (Source(("dns_activity",), questions, TunnelSettings()),),
+        suspicious_questions,
+        dns_tunnels,
+        TunnelSettings(),
     ),
 )
 

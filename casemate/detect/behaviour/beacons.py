@@ -45,6 +45,8 @@ class BeaconSettings:
     contacts_most: int = 50_000
     """More are no beacon's; a pair that busy is told as a strobe."""
     lasting_seconds: int = 600
+    """From the first contact to the last; a fifth of it where there are many, as of an implant that never sleeps."""
+    many: int = 30
     common_hosts: int = 5
     """Own hosts with the same peer, if they are a tenth of those that speak to the outside; three if a quarter."""
     hosts_for_prevalence: int = 8
@@ -97,12 +99,13 @@ _CONTEXT = ["hosts", "all_hosts", "name", "known", "inside"]
 def likely_pairs(pairs: ibis.Table, settings: BeaconSettings) -> ibis.Table:
     """Those of :func:`casemate.detect.behaviour.pairs.pairs` that spoke often and long enough to be looked at."""
     time_service = (pairs.port == 123) & (pairs.protocol == "udp")
+    lasting = pairs.last.delta(pairs.first, unit="microsecond") // 1_000_000
     resolver = (pairs.port == 53) & (pairs.protocol == "udp")
     likely = pairs.filter(
         pairs.from_own
         & (pairs.n >= settings.contacts)
         & (pairs.port >= 0)
-        & (pairs.last.delta(pairs.first, unit="microsecond") >= settings.lasting_seconds * 1_000_000)
+        & (lasting >= ibis.ifelse(pairs.n >= settings.many, settings.lasting_seconds // 5, settings.lasting_seconds))
         & ~time_service
         & ~resolver
     )

@@ -10,6 +10,8 @@ What is told apart, most telling first; each connection belongs to one finding a
   policy (``Scan::port_scan_threshold = 15``, ``port_scan_interval = 5min``).
 * **slow** forms of both: connections that belong to no fast scan, counted over all of the
   evidence; one finding from the first probe to the last.
+* **slow and network scans**: what is left of one source or of neighbours, over different services
+  (:mod:`casemate.detect.behaviour.slow_scans`).
 * **unasked probe**: an outside address tries a service of an own host and nothing comes of it.
 
 A connection *fails* when it is unanswered, refused, blocked by a device, or empty: opened and
@@ -30,6 +32,8 @@ import ibis
 
 from casemate.detect.behaviour.networks import NOT_ONE_HOST, within
 from casemate.detect.behaviour.rules import BehaviourRule, Statements, bursts, first_of, key, over
+from casemate.detect.behaviour.slow_scans import RULES as SLOW_RULES
+from casemate.detect.behaviour.slow_scans import gathered
 
 SLOW = -1
 """The number of the "burst" of a slow scan."""
@@ -49,6 +53,10 @@ class ScanSettings:
     """The same over all of the evidence (Zeek's ``addr_scan_threshold``)."""
     services: int = 15
     """Failing services of one host (Zeek's ``port_scan_threshold``)."""
+    tried: int = 8
+    """Different services of different hosts that one source, or network, tried over all of the evidence."""
+    neighbours: int = 3
+    """Sources of one network (/24) that make it a scanning network."""
 
 
 RULES: tuple[BehaviourRule, ...] = (
@@ -107,6 +115,7 @@ RULES: tuple[BehaviourRule, ...] = (
         ("reconnaissance",),
         "an outside source tried a service of an own host unasked and no conversation came of it",
     ),
+    *SLOW_RULES,
 )
 
 
@@ -191,12 +200,13 @@ def scans(table: ibis.Table, wanted: ScanSettings) -> Statements:
         wanted: thresholds.
 
     Returns:
-        statements of :data:`RULES`; counts: ``probes, hosts, services, unanswered, refused,
+        statements of :data:`RULES`; counts: ``probes, sources, hosts, services, unanswered, refused,
         blocked, empty, answered, slow`` (1 for a slow scan).
     """
     table = _vertical(_horizontal(table, wanted), wanted)
     table = bursts(table, ["source", "target", "service", "scanned", "failed"], wanted.burst_gap_seconds, "probe_burst")
-    probe = ~table.scanned & ~table.inside & (table.failed == 1)
+    table = table.mutate(probe=~table.scanned & ~table.inside & (table.failed == 1))
+    table = gathered(table, wanted.tried, wanted.neighbours)
     table = table.mutate(
         rule=ibis.cases(
             (table.horizontal & table.inside & (table.service == "icmp"), "ping_sweep_inside"),
@@ -204,17 +214,23 @@ def scans(table: ibis.Table, wanted: ScanSettings) -> Statements:
             (table.horizontal, "horizontal_scan"),
             (table.vertical & table.inside, "vertical_scan_inside"),
             (table.vertical, "vertical_scan"),
-            (probe, "unasked_probe"),
+            (table.scan.notnull(), table.scan),
+            (table.probe, "unasked_probe"),
             else_=ibis.null("string"),
         ),
         episode=ibis.cases(
-            (table.horizontal, table.horizontal_burst), (table.vertical, table.vertical_burst), else_=table.probe_burst
+            (table.horizontal, table.horizontal_burst),
+            (table.vertical, table.vertical_burst),
+            (table.scan.notnull(), SLOW),
+            else_=table.probe_burst,
         ),
-        scope_target=ibis.ifelse(table.horizontal, ibis.null("string"), table.target),
-        scope_service=ibis.ifelse(table.vertical, ibis.null("string"), table.service),
+        source_kind=ibis.ifelse((table.scan == "network_scan").fill_null(False), "network", "address"),
+        scanner=ibis.ifelse((table.scan == "network_scan").fill_null(False), table.network, table.source),
+        scope_target=ibis.ifelse(table.horizontal | table.scan.notnull(), ibis.null("string"), table.target),
+        scope_service=ibis.ifelse(table.vertical | table.scan.notnull(), ibis.null("string"), table.service),
     )
     table = table.filter(table.rule.notnull())
-    table = table.mutate(key=key(table.rule, table.source, table.scope_target, table.scope_service, table.episode))
+    table = table.mutate(key=key(table.rule, table.scanner, table.scope_target, table.scope_service, table.episode))
     return Statements(table.select(_ROWS), _findings)
 
 
@@ -275,7 +291,7 @@ def _margin(table: ibis.Table, group: Sequence[str], what: str) -> ibis.Table:
 
 
 _ROWS = [
-    *("key", "rule", "source", "scope_target", "scope_service", "episode"),
+    *("key", "rule", "source_kind", "scanner", "source", "scope_target", "scope_service", "episode"),
     *("evidence", "record", "time", "target", "service", "result"),
 ]
 
@@ -284,10 +300,11 @@ def _findings(table: ibis.Table) -> ibis.Table:
     def counted(result: str):
         return (table.result == result).cast("int64").sum()
 
-    grouped = table.group_by(["key", "rule", "source", "scope_target", "scope_service", "episode"]).agg(
+    grouped = table.group_by(["key", "rule", "source_kind", "scanner", "scope_target", "scope_service", "episode"]).agg(
         time=table.time.min(),
         time_end=table.time.max(),
         probes=table.count(),
+        sources=table.source.nunique(),
         hosts=table.target.nunique(),
         services=table.service.nunique(),
         unanswered=counted("unanswered"),
@@ -309,14 +326,15 @@ def _findings(table: ibis.Table) -> ibis.Table:
         rule=grouped.rule,
         time=grouped.time,
         time_end=grouped.time_end,
-        source_kind=ibis.literal("address"),
-        source_value=grouped.source,
+        source_kind=grouped.source_kind,
+        source_value=grouped.scanner,
         target_kind=ibis.ifelse(horizontal, "own_network", "address"),
         target_value=ibis.ifelse(horizontal, "own network", grouped.scope_target),
         target_service=grouped.scope_service,
         outcome=outcome,
         confidence=ibis.ifelse(many, "high", "medium"),
         probes=grouped.probes,
+        sources=grouped.sources,
         hosts=grouped.hosts,
         services=grouped.services,
         unanswered=grouped.unanswered,
