@@ -8,6 +8,7 @@ sent; it may contain `` from 192.0.2.1 port 22``, so the *last* source in a mess
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 COLUMNS: tuple[str, ...] = (
     "ssh_event",  # see EVENTS
@@ -131,20 +132,27 @@ _MESSAGES: dict[str, tuple[tuple[str, str], ...]] = {
     "Server": (("server_listening", r"Server listening on "),),
 }
 _PAM = re.compile(r"(?:pam_\w+\([\w.-]+:\w+\): )?", re.ASCII)
-_PAM_MESSAGES: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("session_opened", re.compile(r"session opened for user (?P<user>.+?)(?:\(uid=\d+\))?(?: by .*)?\Z", re.DOTALL)),
-    ("session_closed", re.compile(r"session closed for user (?P<user>.+?)\s*\Z", re.DOTALL)),
+_PAM_MESSAGES: tuple[tuple[str, str, re.Pattern[str]], ...] = (
+    (
+        "session_opened",
+        "session opened",
+        re.compile(r"session opened for user (?P<user>.+?)(?:\(uid=\d+\))?(?: by .*)?\Z", re.DOTALL),
+    ),
+    ("session_closed", "session closed", re.compile(r"session closed for user (?P<user>.+?)\s*\Z", re.DOTALL)),
     (
         "pam_authentication_failure",
+        "authentication failure",
         re.compile(r"authentication failure; .*rhost=(?P<host>\S*)(?:\s+user=(?P<user>.*?))?\s*\Z", re.DOTALL),
     ),
-    ("pam_unknown_user", re.compile(r"check pass; user unknown")),
+    ("pam_unknown_user", "check pass", re.compile(r"check pass; user unknown")),
 )
 _COMPILED = {
     word: tuple((event, re.compile(text, re.DOTALL)) for event, text in rows) for word, rows in _MESSAGES.items()
 }
 _ADDRESS = re.compile(r"(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]+(?:%\w+)?)\Z", re.ASCII)
 _LEVELS = ("error: ", "fatal: ", "info: ", "debug1: ")
+_LEVEL_WORDS = frozenset(level.strip() for level in _LEVELS)
+_VERBS = frozenset({"Accepted", "Failed", "Postponed", "Partial"})
 
 
 def parse(message: str) -> dict[str, str]:
@@ -152,18 +160,22 @@ def parse(message: str) -> dict[str, str]:
     found: dict[str, str] = {}
     if len(message) > MESSAGE_CHARACTERS:
         return found
-    repeated = _REPEATED.match(message)
-    if repeated:
-        found["repeated"], message = repeated.group(1), repeated.group(2)
-    for level in _LEVELS:
-        message = message.removeprefix(level)
     word = message.partition(" ")[0]
-    attempt = _ATTEMPT.match(message)
-    if attempt:
-        method = attempt["method"]
-        found["ssh_event"] = f"{attempt['verb'].lower()}_{event_word(method)}"
-        found["method"] = method
-        _fill(found, attempt.groupdict())
+    if word == "message" and (repeated := _REPEATED.match(message)):
+        found["repeated"], message = repeated.group(1), repeated.group(2)
+        word = message.partition(" ")[0]
+    if word in _LEVEL_WORDS:
+        for level in _LEVELS:
+            message = message.removeprefix(level)
+        word = message.partition(" ")[0]
+    if word in _VERBS and (attempt := _ATTEMPT.match(message)):
+        verb, found["method"], invalid, user, address, found["source_port"] = attempt.groups()
+        found["ssh_event"] = _attempt_event(verb, found["method"])
+        if user:
+            found["user"] = user
+        if invalid:
+            found["invalid_user"] = "true"
+        found["source_ip" if is_address(address) else "source_host"] = address
         return found
     for event, pattern in _COMPILED.get(word, ()):
         match = pattern.match(message)
@@ -184,13 +196,17 @@ def parse_pam(message: str, column: str) -> dict[str, str]:
         return {}
     prefix = _PAM.match(message)
     text = message[prefix.end() :] if prefix else message
-    for event, pattern in _PAM_MESSAGES:
-        match = pattern.match(text)
-        if match:
+    for event, begin, pattern in _PAM_MESSAGES:
+        if text.startswith(begin) and (match := pattern.match(text)):
             found = {column: event}
             _fill(found, match.groupdict())
             return found
     return {}
+
+
+@lru_cache(maxsize=1_024)
+def _attempt_event(verb: str, method: str) -> str:
+    return f"{verb.lower()}_{event_word(method)}"
 
 
 def event_word(method: str) -> str:
@@ -198,6 +214,7 @@ def event_word(method: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", method.partition("/")[0].lower()) or "unknown"
 
 
+@lru_cache(maxsize=65_536)
 def is_address(text: str) -> bool:
     """Whether `text` is written like an IP address (not whether it is a valid one)."""
     return _ADDRESS.match(text) is not None

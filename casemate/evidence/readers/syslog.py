@@ -51,6 +51,7 @@ SYSLOG = NativeTable(
 
 BYTES_BEFORE = 64 * 1024  # looked back for what "last message repeated" repeats
 REMEMBERED = 512  # characters of a message whose meaning is kept in case it comes again
+_EVENT = re.compile("<Event[> ]")
 _LAST_REPEATED = re.compile(r"last message repeated (\d{1,9}) times?\s*\Z")
 NOTE_YEAR = (
     "Times carry no year: the years were inferred from the file's date ({dated}) and the order of the lines; "
@@ -86,7 +87,7 @@ def read(source: Source, context: ReadContext) -> Iterator[Rows | Reject | Tally
                 inferred = inferred or "year_inferred" in said
                 assumed = assumed or "zone_assumed_utc" in said
                 message = values["message"] or ""
-                event = sysmon_linux.parse(message) if "<Event>" in message or "<Event " in message else None
+                event = sysmon_linux.parse(message) if "<Event" in message and _EVENT.search(message) else None
                 if isinstance(event, sysmon_linux.SysmonEvent):
                     table = sysmon_linux.LINUX_SYSMON.name
                     values = {"host": values.get("host"), **event.values}
@@ -141,7 +142,9 @@ def _read_further(values: Mapping[str, str | None], before: Mapping[str, str | N
         return {**{name: before.get(name) for name in names}, "repeated": repeated[1]}
     if not program:
         return {}
-    return _said(program, message) if len(message) <= REMEMBERED else syslog_programs.parse(program, message)
+    if program in syslog_programs.SSHD or len(message) > REMEMBERED:  # each of sshd's has a port of its own
+        return syslog_programs.parse(program, message)
+    return _said(program, message)
 
 
 @lru_cache(maxsize=8_192)

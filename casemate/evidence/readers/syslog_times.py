@@ -23,6 +23,7 @@ MONTHS = {
     )
 }
 MONTHS_OF_BYTES = {name.encode(): number for name, number in MONTHS.items()}
+DATE_BYTES = 7  # "Dec 10 "
 DAY = 86_400_000_000
 YEARS_BACK = 40  # eight are enough for one 29th of February, forty for several that fit each other
 YEARLESS = ("year_inferred", "zone_assumed_utc")
@@ -82,16 +83,20 @@ def last_year(month: int, day: int, dated: datetime, leap_days: Iterable[int] = 
 
 def first_year(source: Source, context: ReadContext) -> Years:
     """Years that end in the latest possible one at the file's last line."""
-    counter, last = Years(0), None
+    counter, last, date = Years(0), None, None
     leap_days: set[int] = set()
     with source.open() as stream:
         for block in read_lines(stream, line_bytes=context.limits.line_bytes, start_offset=context.start_offset):
             if not isinstance(block, LineBlock):
                 continue
             for line in block.lines:
+                if line[:DATE_BYTES] == date and b"%" not in line:
+                    continue  # of the day of the line before it, or of none: neither changes anything
                 found = _counted_day(line, context.limits.fields_per_record)
+                date = None
                 if found is not None:
                     last = found
+                    date = line[:DATE_BYTES] if _PLAIN_DAY.match(line) and b"%" not in line else None
                     year = counter.of(*last)
                     if last == (2, 29):
                         leap_days.add(year)
