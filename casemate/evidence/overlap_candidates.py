@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Set
 from itertools import combinations
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -53,12 +54,11 @@ def line_pairs(store: Store, table: str, family: Mapping[str, str]) -> dict[tupl
     texts = pa.array(sorted({text for text, _ in probes}), pa.string())
     lengths = pa.array(sorted({length for _, length in probes}), pa.int64())
     hits: dict[tuple[str, int], list[tuple[str, int]]] = defaultdict(list)
-    for batch in _batches(store, table, ["evidence", "offset", "length", said]):
-        alike = pc.is_in(batch["length"], value_set=lengths)
-        if not pc.any(alike).as_py():
+    for batch in _batches(store, table, ["evidence", "offset", "length", said], said):
+        alike = _holds(batch[said], texts) & pc.is_in(batch["length"], value_set=lengths).to_numpy(zero_copy_only=False)
+        if not alike.any():
             continue
-        batch = batch.filter(alike)
-        batch = batch.filter(pc.is_in(batch[said], value_set=texts))
+        batch = batch.filter(pa.array(alike))
         for name, offset, length, text in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             found = hits[text, length]
             if (text, length) in probes and len(found) <= MOST_HITS and name in family:
@@ -82,7 +82,7 @@ def _first_rows(
 ) -> dict[str, list[tuple[str, int, int]]]:
     """The first rows that are left of each log: what they say, length, offset."""
     first: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
-    for batch in _batches(store, table, ["evidence", "length", "offset", said]):
+    for batch in _batches(store, table, ["evidence", "length", "offset", said], said):
         names = batch["evidence"]
         codes = names.indices.to_numpy(zero_copy_only=False)
         usable = pc.is_valid(batch[said]).to_numpy(zero_copy_only=False)
@@ -118,7 +118,13 @@ def event_log_pairs(store: Store, logs: Set[str]) -> list[tuple[str, str]]:
     return sorted(shared, key=lambda pair: (-shared[pair], pair))
 
 
-def _batches(store: Store, table: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _holds(texts: pa.DictionaryArray, wanted: pa.Array) -> npt.NDArray[np.bool_]:
+    """Which rows hold one of the texts that are wanted; each distinct text is looked up once."""
+    there = np.append(pc.is_in(texts.dictionary, value_set=wanted).to_numpy(zero_copy_only=False), False)
+    return there[texts.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+
+
+def _batches(store: Store, table: str, columns: list[str], *texts: str) -> Iterator[pa.RecordBatch]:
     for path in store.part_paths(table):
-        with pq.ParquetFile(path, read_dictionary=["evidence"]) as file:
+        with pq.ParquetFile(path, read_dictionary=["evidence", *texts]) as file:
             yield from file.iter_batches(ROWS_AT_ONCE, columns=columns)

@@ -21,7 +21,6 @@ import pyarrow.compute as pc
 
 from casemate.detect.sigma.cache import InstalledRules, install_rule_files, open_matcher
 from casemate.detect.sigma.kernel import SigmaMatches, matches_of
-from casemate.detect.sigma.load import parse_rule_files
 from casemate.detect.sigma.logsources.findings import FINDING_TABLE
 from casemate.detect.sigma.rule_files import RuleFile
 from casemate.detect.tuning.assets import CoreAssets
@@ -152,6 +151,8 @@ def check(tuning: Tuning, rules: Sequence[KnownRule], cache: Path) -> Compiled:
         BadInput: it is no filter, or does not fit the rules it names, or cannot be compiled.
     """
     if tuning.detection is not None:
+        from casemate.detect.sigma.load import parse_rule_files  # pySigma is slow to start, and rarely needed here
+
         parsed = parse_rule_files([RuleFile("filter.yml", as_yaml(filter_document(tuning)).encode())])
         if parsed.errors or not parsed.filters:
             reason = parsed.errors[0].reason if parsed.errors else "it has no filter"
