@@ -56,7 +56,13 @@ def demo(
         worker = make_engine(engine, workers)
         try:
             report = investigate_case(
-                case, [str(made.evidence)], worker, rules=rules or [own_rules()], workers=workers, quiet=quiet
+                case,
+                [str(made.evidence)],
+                worker,
+                rules=rules or [own_rules()],
+                workers=workers,
+                origins=[made.origins],
+                quiet=quiet,
             )
         finally:
             worker.close()

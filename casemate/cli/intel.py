@@ -1,4 +1,4 @@
-"""``casemate intel``: rule sets, ATT&CK and ATLAS: what is installed, and newer versions."""
+"""``casemate intel``: rule sets, ATT&CK, ATLAS and origin data: what is installed, and newer versions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ from typing import Annotated
 import typer
 
 from casemate.case import Case
+from casemate.cli.intel_origins import (
+    named_origins,
+    origin_json,
+    origin_status_json,
+    print_origin,
+    print_origin_status,
+    update_both,
+)
 from casemate.cli.options import JsonOption
 from casemate.cli.output import console, visible, write_json, write_table
 from casemate.detect.sigma.placeholders import given_placeholders
@@ -22,7 +30,6 @@ from casemate.intel.rule_tags import TagCounts, count_tags
 from casemate.intel.store import DATASETS, OWN_RULES, home, knowledge
 from casemate.intel.update import Outcome, Status
 from casemate.intel.update import status as installed_status
-from casemate.intel.update import update as install_update
 from casemate.investigate.rule_update import CaseEffect, RuleSide, case_effect, differences, read_side
 
 CHANGES = {"added": "added", "changed": "changed", "removed": "removed", "metadata": "in metadata only"}
@@ -31,14 +38,17 @@ RULE_SETS = (OWN_RULES, "sigma")
 UNMAPPED_SHOWN = 6
 """Most ids that a line names."""
 
-app = typer.Typer(help="Rule sets, ATT&CK and ATLAS.", no_args_is_help=True)
+app = typer.Typer(help="Rule sets, ATT&CK, ATLAS and origin data.", no_args_is_help=True)
 
 
 @app.command("update", epilog="Example: casemate intel update sigma --from ~/Downloads/sigma_all_rules.zip")
 def update(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help=f"What to update: {', '.join(DATASETS)}; all when none.", metavar="NAME..."),
+        typer.Argument(
+            help=f"What to update: {', '.join(DATASETS)}, origins (or one source: origins/amazon); all when none.",
+            metavar="NAME...",
+        ),
     ] = None,
     source: Annotated[
         str | None,
@@ -46,16 +56,23 @@ def update(
             "--from", help="File, folder or URL (also a mirror) instead of the public release.", metavar="SOURCE"
         ),
     ] = None,
+    dated: Annotated[
+        str | None,
+        typer.Option("--dated", help="Origins: the day these files are from, where they do not say.", metavar="DAY"),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Install the newest versions; older ones are kept, and cases keep the version they are pinned to."""
-    outcomes = install_update(tuple(names or ()), source=source, now=dt.datetime.now(dt.UTC))
+    datasets, origins = named_origins(names or ())
+    outcomes, found = update_both(datasets, origins, source, dated, now=dt.datetime.now(dt.UTC))
     if as_json:
-        write_json([_outcome(outcome) for outcome in outcomes])
+        write_json([*(_outcome(outcome) for outcome in outcomes), *(origin_json(outcome) for outcome in found)])
     else:
         for outcome in outcomes:
             _print_outcome(outcome)
-    failed = [outcome.error for outcome in outcomes if outcome.error is not None]
+        for one in found:
+            print_origin(one)
+    failed = [outcome.error for outcome in (*outcomes, *found) if outcome.error is not None]
     if failed:
         raise typer.Exit(max(error.exit_code for error in failed))
 
@@ -75,7 +92,7 @@ def status(as_json: JsonOption = False) -> None:
         datasets = [
             _status(row) | {"profiles": counts[row.name], "technique_tags": _tags(tags.get(row.name))} for row in rows
         ]
-        write_json({"folder": str(home()), "datasets": datasets})
+        write_json({"folder": str(home()), "datasets": datasets, "origins": origin_status_json()})
         return
     write_table(
         ("dataset", "version", "dated", "age", "holds", "state"),
@@ -93,6 +110,7 @@ def status(as_json: JsonOption = False) -> None:
             for row in rows
         ],
     )
+    print_origin_status()
     typer.echo(f"kept in {home()}")
     told = {name: found for name, found in counts.items() if found is not None}
     typer.echo("rules per profile (investigate --profile), each with those of the one before it:")

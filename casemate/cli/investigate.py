@@ -77,6 +77,15 @@ def investigate(
         bool, typer.Option("--by-reference", help="Leave evidence where it is instead of keeping a copy.")
     ] = False,
     engine: EngineOption = "duckdb",
+    origins: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--origins",
+            help="Origin data for this case alone, beside what is installed: file, folder or archive; repeatable.",
+            metavar="PATH",
+            show_default=False,
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", help="Processes that read evidence.", min=1)] = 1,
     profile_rules: Annotated[
         bool, typer.Option("--profile-rules", help="Say at the end which fields and rules matching spends its time on.")
@@ -94,7 +103,7 @@ def investigate(
     """
     if fail_on is not None and fail_on not in SEVERITIES:
         raise BadInput(f"no severity '{fail_on}'", where="--fail-on", hint="one of " + ", ".join(SEVERITIES))
-    _check_asked(evidence, rules or (), engine)
+    _check_asked(evidence, (*(rules or ()), *(origins or ())), engine)
     with open_or_create(case, own) as opened:
         worker = make_engine(engine, workers)
         try:
@@ -108,6 +117,7 @@ def investigate(
                 repin=repin,
                 workers=workers,
                 in_place=by_reference,
+                origins=origins or (),
                 quiet=quiet,
             )
             times = _times(opened, worker) if profile_rules else None
@@ -187,6 +197,7 @@ def investigate_case(
     repin: bool = False,
     workers: int = 1,
     in_place: bool = False,
+    origins: Iterable[Path] = (),
     quiet: bool = False,
 ) -> RunReport:
     """Run the investigation with progress on standard error."""
@@ -200,6 +211,7 @@ def investigate_case(
         placeholders=placeholders,
         home=home(),
         profile=profile_for(case, rules, profile),
+        origins=tuple(origins),
     )
     with counting("reading", quiet=quiet) as reading, stages(quiet=quiet) as tell:
 

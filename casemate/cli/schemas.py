@@ -18,7 +18,11 @@ from casemate.explore.pivots import FIELDS
 from casemate.explore.tunings import STATES as TUNING_STATES
 from casemate.export.run import SCOPES, TARGETS
 from casemate.intel.crosswalk import STATUSES
+from casemate.intel.origins_sources import KINDS as ORIGIN_KINDS
+from casemate.intel.origins_store import DATED_BY
 from casemate.intel.store import DATASETS, OWN_RULES
+from casemate.origins.measures import LABELS as ORIGIN_GROUPS
+from casemate.origins.measures import UNITS as ORIGIN_UNITS
 from casemate.schema.annotations import SUBJECT_KINDS, VERDICTS
 from casemate.schema.attempts import INTENTS
 from casemate.schema.findings import CONFIDENCES, OUTCOMES, SEVERITIES, SOURCE_KINDS, TARGET_KINDS, VECTORS
@@ -293,6 +297,60 @@ COVERAGE = _object(
     requests=_or_null(_listed(REQUEST)),
 )
 RAISED = _object(name=TEXT, findings=COUNT)
+SIGNATURE = _object(
+    finding=ID,
+    rule_id=TEXT,
+    tool=NULL_TEXT,
+    title=TEXT,
+    result=_one_of("known tool", "modified variant", "same weakness, unknown tool"),
+    outcome=_one_of(*OUTCOMES),
+    because=NULL_TEXT,
+    confidence=_one_of(*CONFIDENCES),
+    time=NULL_TEXT,
+    source=_or_null(SOURCE),
+    target=_or_null(TARGET),
+    agree=_listed(TEXT),
+    differ=_listed(TEXT),
+)
+SHARES = {
+    **_counts(_object(number=COUNT, share=_or_null({"type": "number", "minimum": 0}))),
+    "description": "per label, unknown among them; shares by category may sum to more than 1",
+}
+ORIGIN_SHARE = _object(
+    measure=TEXT,
+    number=COUNT,
+    unknown=COUNT,
+    total=COUNT,
+    share=_or_null({"type": "number", "minimum": 0, "maximum": 1}),
+    sentence=TEXT,
+    definition=TEXT,
+)
+ORIGINS = _object(
+    by=_object(
+        **{
+            unit: {
+                **_object(total=COUNT),
+                "properties": {"total": COUNT, **dict.fromkeys(ORIGIN_GROUPS, SHARES)},
+            }
+            for unit in ORIGIN_UNITS
+        }
+    ),
+    cloud_or_vpn=_object(cloud_providers=_listed(TEXT), **dict.fromkeys(ORIGIN_UNITS, ORIGIN_SHARE)),
+    attempts_without_address=COUNT,
+    connections_without_bytes=COUNT,
+    definition=TEXT,
+    sources=_listed(
+        _object(
+            source=TEXT,
+            title=TEXT,
+            kind=_one_of(*ORIGIN_KINDS),
+            dated=TEXT,
+            dated_by=_one_of(*DATED_BY),
+            later={**TRUTH, "description": "from after some of the events: there is no version from before"},
+            sha256=SHA256,
+        )
+    ),
+)
 SUMMARY = _object(
     run=TEXT,
     evidence=_object(files=COUNT, records=COUNT, kept=COUNT, rejected=COUNT),
@@ -310,11 +368,11 @@ SUMMARY = _object(
         top_targets=_listed(RANKED),
     ),
     campaigns=_or_null({"type": "array"}),
-    origins=_or_null(ANY_OBJECT),
+    origins=_or_null(ORIGINS),
     assets=_or_null(ANY_OBJECT),
     coverage=COVERAGE,
     judgement=_or_null(ANY_OBJECT),
-    signatures=_or_null({"type": "array"}),
+    signatures=_or_null(_listed(SIGNATURE)),
     tuning=_or_null(_object(in_force=COUNT, suppressed=COUNT, severities_changed=COUNT, core_assets=_listed(RAISED))),
 )
 DIFFERENT_FINDING = _object(
@@ -683,6 +741,37 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
                     ),
                 )
             ),
+            origins=_listed(
+                _object(
+                    source=TEXT,
+                    title=TEXT,
+                    kind=_one_of(*ORIGIN_KINDS),
+                    age_days=COUNT,
+                    stale=TRUTH,
+                    versions=_listed(
+                        _object(
+                            version=TEXT,
+                            dated=TEXT,
+                            dated_by=_one_of(*DATED_BY),
+                            came_from=TEXT,
+                            fetched_at=TEXT,
+                            sha256=SHA256,
+                            counts=_counts(),
+                        )
+                    ),
+                )
+            ),
+        ),
+    ),
+    "origins": ("casemate show origins --json", _or_null(ORIGINS)),
+    "origins_address": (
+        "casemate show origins --address ADDRESS --json",
+        _or_null(
+            _object(
+                address=TEXT,
+                as_looked_up={**_listed(ANY_OBJECT), "description": "its rows of the table origins, one per span"},
+                blocks=_listed(_object(source=TEXT, dated=TEXT, came_from=TEXT, block=TEXT, says=ANY_OBJECT)),
+            )
         ),
     ),
     "intel_diff": (
@@ -724,7 +813,7 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
         "casemate intel update --json",
         _listed(
             _object(
-                name=_one_of(*DATASETS),
+                name={**TEXT, "description": f"{', '.join(DATASETS)}, or origins/SOURCE"},
                 new=TRUTH,
                 version=NULL_TEXT,
                 sha256=_or_null(SHA256),

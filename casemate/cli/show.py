@@ -22,10 +22,13 @@ from casemate.evidence.verify import verify as verify_case
 from casemate.explore.annotations import annotation_rows, annotation_text, history_rows, history_text
 from casemate.explore.coverage import case_coverage
 from casemate.explore.findings import FindingFilter, attempt_lines, finding_lines
+from casemate.explore.origins import NOT_INSTALLED, address_report, find_origins, origins_object
+from casemate.explore.origins_text import HEADS, address_lines, notes, sentences, share_rows, source_rows
 from casemate.explore.overview import case_summary, measure_rows, measures_listing, rules_report
 from casemate.explore.summary import summary as as_contract
 from casemate.explore.tables import stored_tables
 from casemate.explore.terminal import render
+from casemate.origins.measures import LABELS, UNITS
 from casemate.schema.annotations import VERDICTS
 
 app = typer.Typer(help="Look at a case.", no_args_is_help=True)
@@ -158,6 +161,48 @@ def coverage(
 ) -> None:
     """What could be seen and what could not; the same as 'casemate coverage'."""
     print_coverage(case, host, source, as_json)
+
+
+@app.command("origins", epilog="Example: casemate show origins --case CASE --by category")
+def origins(
+    case: CaseOption,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Only by one of: " + ", ".join(LABELS) + ".", metavar="WHAT")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", help="What every source says of one address.", metavar="ADDRESS")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Where malicious traffic came from: registered countries, categories, holders of the blocks, with sources."""
+    if by is not None and by not in LABELS:
+        raise BadInput(f"cannot tell origins by '{by}'", where="--by", hint="one of " + ", ".join(LABELS))
+    engine = DuckDBEngine()
+    with Case.open(case) as opened:
+        engine.use(stored_tables(opened))
+        if address is not None:
+            told = address_report(opened, engine, address)
+            document = None
+        else:
+            told, found = None, find_origins(opened, engine)
+            groups = (by,) if by is not None else tuple(LABELS)
+            document = origins_object(found, engine, groups) if found is not None else None
+    if as_json:
+        write_json(told if address is not None else document)
+        return
+    if told is not None:
+        for line in address_lines(told):
+            console().print(visible(line), soft_wrap=True)
+        return
+    if document is None:
+        typer.echo(NOT_INSTALLED)
+        return
+    for group in (by,) if by is not None else ("country", "category"):
+        write_table((HEADS[group], *UNITS), share_rows(document, group))
+        typer.echo("")
+    for line in (*sentences(document), *notes(document)):
+        console().print(visible(line), soft_wrap=True)
+    write_table(("asked", "dated", ""), source_rows(document))
 
 
 @app.command("rules", epilog="Example: casemate show rules --case CASE --json")

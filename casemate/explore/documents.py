@@ -63,6 +63,34 @@ DERIVED_TABLES: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "attempt_findings": ("Every finding is in exactly one attempt.", {"attempt": "`attempts.id`"}),
+    "origins": (
+        "What registries and lists say of each source address of attempts, once per span of time in which the same "
+        "versions of the origin data hold; no rows without such data. A registration is no location, no nationality.",
+        {
+            "span": "number of the span; `span_begins` to `span_ends`, null where it is open",
+            "registered_country": "country the block is registered to, as the registry says",
+            "located_country": "country a geolocation database places it in",
+            "holder": "whom the block is registered to",
+            "operator": "who uses it: a provider that publishes it as its own, the name of its AS, a VPN service",
+            "categories": "cloud, vpn, proxy, tor, hosting, access network, private, own, bogon, documentation; "
+            "empty is unknown",
+            "lists": "warning lists that hold it",
+            "claims": "every statement with its source and that source's date; `later`: no version from before",
+            "cloud_or_vpn": "`cloud_or_vpn`, `neither` or `unknown`",
+            "attempts": "attempts that began in the span",
+            "connections": "connections it began while its attempts went on",
+            "bytes": "of these connections, both directions",
+            "without_bytes": "connections of which no record says the bytes",
+        },
+    ),
+    "origin_categories": (
+        "The rows of `origins` once for each of their categories, with who says so; one row without where none does.",
+        {"category": "null is unknown"},
+    ),
+    "origin_files": (
+        "Origin data of this case alone (`investigate --origins`).",
+        {"block": "prefix, or first-last", "system": "number of an AS", "says": "JSON: the facts in order"},
+    ),
     "annotations": (
         "What people said of findings, attempts and records (`casemate mark`); derived from the custody log.",
         {

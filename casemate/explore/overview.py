@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from casemate.case import Case
@@ -12,13 +13,15 @@ from casemate.engine.measures import rows_behind, values
 from casemate.errors import BadInput
 from casemate.evidence.measures import MEASURES as EVIDENCE_MEASURES
 from casemate.explore.coverage import CoverageFacts, coverage_object, worth
+from casemate.explore.origins import summary_origins
 from casemate.explore.runs import last_run
 from casemate.explore.summary import RunFacts, SummaryInput, gather
 from casemate.explore.tables import DERIVED, native_filled, stored_tables
 from casemate.explore.tunings import suppressed_count, tuning_facts
 from casemate.incident.measures import MEASURES as INCIDENT_MEASURES
+from casemate.origins.measures import MEASURES as ORIGIN_MEASURES
 
-ALL_MEASURES = (*EVIDENCE_MEASURES, *DETECT_MEASURES, *INCIDENT_MEASURES)
+ALL_MEASURES = (*EVIDENCE_MEASURES, *DETECT_MEASURES, *INCIDENT_MEASURES, *ORIGIN_MEASURES)
 
 
 def case_summary(
@@ -37,7 +40,8 @@ def case_summary(
     facts = run_facts(case, engine, shown=shown, verified=verified)
     tables = {name: engine.read(name) for name in DERIVED}
     native = {name: engine.read(name) for name in native_filled(stored)}
-    return gather(tables, native, engine.collect, facts, engine.hold, coverage)
+    given = gather(tables, native, engine.collect, facts, engine.hold, coverage)
+    return replace(given, origins=summary_origins(case, engine))
 
 
 def run_facts(case: Case, engine: DuckDBEngine, *, shown: str | None = None, verified: bool | None = None) -> RunFacts:

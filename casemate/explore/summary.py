@@ -25,6 +25,7 @@ from casemate.evidence.measures import MEASURES as EVIDENCE_MEASURES
 from casemate.explore.coverage import BlindSpot, CoverageFacts, blind_spots, coverage_object, worth
 from casemate.explore.coverage_rules import sources_of_rules
 from casemate.explore.signal import ranked
+from casemate.explore.signatures import signature_entries
 from casemate.incident.attempts import DEFAULT_GAP_SECONDS, REPORTED_GAP_MINUTES, definition
 from casemate.incident.measures import MEASURES as ATTEMPT_MEASURES
 from casemate.schema.attempts import INTENTS
@@ -120,7 +121,8 @@ class SummaryInput:
     """Everything a summary shows, as plain values.
 
     `measured` holds each measure by name; `spots` are the blind spots that are known without
-    `facts_of_coverage`, which takes longer to gather and is None unless asked for.
+    `facts_of_coverage`, which takes longer to gather and is None unless asked for; `origins` is None where no origin
+    data is installed.
     """
 
     facts: RunFacts
@@ -133,6 +135,8 @@ class SummaryInput:
     spots: tuple[BlindSpot, ...] = ()
     facts_of_coverage: CoverageFacts | None = None
     timeline: Timeline | None = None
+    signatures: tuple[Mapping[str, Any], ...] = ()
+    origins: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def number(self, name: str) -> int:
@@ -184,6 +188,7 @@ def gather(
         spots=spots,
         facts_of_coverage=found_coverage,
         timeline=_timeline(tables.get("findings"), seen, found, collect),
+        signatures=tuple(signature_entries(tables, collect)),
     )
 
 
@@ -208,7 +213,7 @@ def summary(given: SummaryInput) -> dict[str, Any]:
             "top_targets": [_ranked_json(row) for row in given.top_targets],
         },
         "campaigns": None,
-        "origins": None,
+        "origins": given.origins,
         "assets": None,
         "coverage": coverage_object(
             given.coverage,
@@ -221,7 +226,7 @@ def summary(given: SummaryInput) -> dict[str, Any]:
             notes=given.facts.notes,
         ),
         "judgement": None,
-        "signatures": None,
+        "signatures": [dict(entry) for entry in given.signatures],
         "tuning": given.facts.tuning,
     }
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 from casemate.case import Case
 from casemate.engine.protocol import Engine, StoredTable, StoredTables
 from casemate.evidence.readers import READERS
-from casemate.schema import annotations, attempts, case_tables, decoded, findings, rules, tuning
+from casemate.schema import annotations, attempts, case_tables, decoded, findings, origins, rules, tuning
 from casemate.views import ocsf_tables
 
 DERIVED: dict[str, pa.Schema] = {
@@ -19,6 +19,9 @@ DERIVED: dict[str, pa.Schema] = {
     "finding_records": findings.FINDING_RECORDS,
     "attempts": attempts.ATTEMPTS,
     "attempt_findings": attempts.ATTEMPT_FINDINGS,
+    "origins": origins.ORIGINS,
+    "origin_categories": origins.ORIGIN_CATEGORIES,
+    "origin_files": origins.ORIGIN_FILES,
     "annotations": annotations.ANNOTATIONS,
     "rules": rules.RULES,
     "rule_texts": rules.RULE_TEXTS,

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from casemate.explore.coverage import KINDS_THAT_HIDE
 from casemate.explore.escape import visible
+from casemate.explore.origins_text import summary_line
 from casemate.explore.summary import Ranked, RunFacts, SummaryInput, Timeline
 from casemate.incident.attempts import definition
 from casemate.intel.tactics import RANKED_INTENTS
@@ -50,6 +51,7 @@ def _lines(given: SummaryInput, notes: int) -> list[Text]:
         *_attempts(given),
         *_top("sources by signal", given.top_sources),
         *_top("targets by signal", given.top_targets),
+        *_origins(given),
         *_timeline(given.timeline),
         *_first(given),
         _run(given),
@@ -207,6 +209,12 @@ def _top(label: str, rows: Sequence[Ranked]) -> list[Text]:
             line.append(f", {row.succeeded:,} succeeded", style="red")
         lines.append(line)
     return lines
+
+
+def _origins(given: SummaryInput) -> list[Text]:
+    if given.origins is None or not given.number("attempts.total"):
+        return []
+    return _folded_label("origins", summary_line(given.origins))
 
 
 def _timeline(timeline: Timeline | None) -> list[Text]:

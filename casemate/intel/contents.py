@@ -64,7 +64,7 @@ def read_contents(path: Path) -> Contents:
     """
     if zipfile.is_zipfile(path):
         return _rules(path)
-    content, packed = _unpacked(path)
+    content, packed = unpacked(path)
     head = content[:4096].lstrip()
     if not head:
         raise BadInput("is empty", where=str(path))
@@ -150,7 +150,7 @@ def _rule_contents(contents: Iterable[bytes], suffix: str, where: str | None = N
     return Contents("sigma", None, dated, counts, suffix)
 
 
-def _unpacked(path: Path) -> tuple[bytes, str]:
+def unpacked(path: Path) -> tuple[bytes, str]:
     """The content of a plain, gzip or zstandard file, and how a packed one's name should end."""
     with path.open("rb") as stream:
         magic = stream.read(4)

@@ -8,6 +8,7 @@ from casemate import views as ocsf_views
 from casemate.case import Case
 from casemate.detect import behaviour
 from casemate.detect.behaviour import ANALYTICS, READ_CLASSES, infer_own, read_once, run_all
+from casemate.detect.behaviour.networks import PRIVATE, OwnNetworks
 from casemate.engine.parts import Part
 from casemate.engine.protocol import Engine
 from casemate.explore.tables import native_filled, stored_tables
@@ -21,10 +22,11 @@ PHASE = "behaviour"
 
 @dataclass(frozen=True)
 class BehaviourRun:
-    """How many findings the analytics made, and the sentence on the own networks they worked with."""
+    """How many findings the analytics made, the sentence on the own networks they worked with, and inferred ones."""
 
     findings: int
     own_networks: str
+    inferred: tuple[str, ...] = ()
 
 
 def detect_behaviour(case: Case, engine: Engine) -> BehaviourRun:
@@ -39,7 +41,7 @@ def detect_behaviour(case: Case, engine: Engine) -> BehaviourRun:
     settings = [repr(analytic.settings) for analytic in ANALYTICS]
     inputs = digest([code_of(behaviour, ocsf_views), own, *settings, *fingerprint(case, *native_filled(stored))])
     if before.inputs == inputs:
-        return BehaviourRun(_rows(before.parts, "findings"), own.statement)
+        return BehaviourRun(_rows(before.parts, "findings"), own.statement, _inferred(own))
     stage = case.stage()
     count = 0
     for found in run_all(read, own, engine.batches, engine.hold):
@@ -48,7 +50,12 @@ def detect_behaviour(case: Case, engine: Engine) -> BehaviourRun:
             stage.write("findings", FINDINGS, found.findings.to_batches())
             stage.write("finding_records", FINDING_RECORDS, found.records())
     case.commit(stage, remove=before.parts, facts={"phase": PHASE, "inputs": inputs})
-    return BehaviourRun(count, own.statement)
+    return BehaviourRun(count, own.statement, _inferred(own))
+
+
+def _inferred(own: OwnNetworks) -> tuple[str, ...]:
+    """Addresses inferred to be the own ones, without the private ranges."""
+    return tuple(network for network in own.networks if network not in PRIVATE) if own.inferred else ()
 
 
 def _rows(parts: tuple[Part, ...], table: str) -> int:

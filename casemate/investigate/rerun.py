@@ -40,8 +40,9 @@ from casemate.investigate.rules import PHASE, rules_inputs
 from casemate.investigate.run import Options, RunReport, Stages, investigate, run_id
 from casemate.triage.annotations import TABLE as ANNOTATIONS_TABLE
 
-UNCOMPARED = frozenset({REGISTRATIONS_TABLE, ANNOTATIONS_TABLE})
-"""Tables outside the comparison: when and by whom evidence was received, and what people said."""
+UNCOMPARED = frozenset({REGISTRATIONS_TABLE, ANNOTATIONS_TABLE, "origins", "origin_categories", "origin_files"})
+"""Tables outside the comparison: when and by whom evidence was received, what people said, and what registries say
+of addresses, which is no evidence and kept outside the case."""
 ROWS_SHOWN = 5
 """Rows told of each side of a table that differs."""
 TEXT_SHOWN = 2_000

@@ -21,8 +21,10 @@ from casemate.explore.tables import NATIVE, stored_tables
 from casemate.intel.store import Pin
 from casemate.investigate.attempts import build_attempts
 from casemate.investigate.behaviour import detect_behaviour
+from casemate.investigate.origins import find_case_origins, keep_origin_files
 from casemate.investigate.phases import digest
 from casemate.investigate.rules import RulesRun, detect_by_rules
+from casemate.investigate.signatures import detect_signatures
 from casemate.investigate.tuning import TuningRun, tune_findings
 from casemate.settings import Settings
 from casemate.triage.annotations import rebuild as rebuild_annotations
@@ -45,6 +47,7 @@ class Options:
         tunings: the tunings in force; when None those of the case and of `home` on the day of the run (UTC).
         home: Casemate's data folder, where tunings of the site are kept; None for none.
         profile: which of the rules, see :mod:`casemate.detect.sigma.profiles`.
+        origins: origin data for this case alone; what is installed in `home` is asked as well.
     """
 
     rules: tuple[Path, ...]
@@ -56,6 +59,7 @@ class Options:
     tunings: tuple[Tuning, ...] | None = None
     home: Path | None = None
     profile: str = DEFAULT
+    origins: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,10 +125,13 @@ def investigate(
     tell("behaviour", 0, 1)
     behaviour = detect_behaviour(case, engine)
     tell("behaviour", 1, 1)
+    detect_signatures(case, engine)
     tuned = tune_findings(case, engine, tunings, options.cache)
     tell("attempts", 0, 1)
     attempts = build_attempts(case, engine)
     tell("attempts", 1, 1)
+    keep_origin_files(case, options.origins, clock())
+    find_case_origins(case, engine, options.home, behaviour.inferred)
     rebuild_annotations(case)
     engine.use(stored_tables(case))
     run = run_id(case, rules.rule_set, placeholders, tunings)
@@ -145,6 +152,7 @@ def investigate(
             "tunings": [as_plain(one) for one in tunings],
             "tunings_without_effect": dict(tuned.refused),
             "own_networks": behaviour.own_networks,
+            "own_inferred": list(behaviour.inferred),
             "problems": [f"{problem.where}: {problem.what}" for problem in intake.problems][:200],
         },
     )
