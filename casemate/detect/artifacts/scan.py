@@ -15,6 +15,7 @@ from pathlib import Path
 from casemate.detect.artifacts.child import Child
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.contract import Reason, Rule, Verdict
+from casemate.detect.artifacts.folders import judged_together
 from casemate.detect.artifacts.identify import inspect_content
 from casemate.detect.artifacts.inspection import REASONS_KEPT, Budget, Findings, Inspection, Options, TooMuchError
 from casemate.detect.artifacts.judge import in_order, verdict_of
@@ -69,9 +70,7 @@ def scan(paths: Sequence[Path], options: Options | None = None) -> Iterator[Verd
         if not os.path.lexists(path):
             raise BadInput("no such file or folder", where=str(path))
     with Child(options or Options()) as child:
-        for path in paths:
-            for file in _files(path):
-                yield _verdict(child, file)
+        yield from judged_together(_verdict(child, file) for path in paths for file in _files(path))
 
 
 def _verdict(child: Child, path: Path) -> Verdict:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 from artifact_samples import codes, verdict
 from format_samples import BAD_FILES, GOOD_FILES
+from format_samples_more import MORE_BAD_FILES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-WHOLE = [data for _, data, _ in (*BAD_FILES, *GOOD_FILES) if len(data) < 20_000]
+ALL_BAD = [*BAD_FILES, *MORE_BAD_FILES]
+WHOLE = [data for _, data, _ in (*ALL_BAD, *GOOD_FILES) if len(data) < 20_000]
 
 
-@pytest.mark.parametrize(("name", "data", "expected"), BAD_FILES, ids=[name for name, _, _ in BAD_FILES])
+@pytest.mark.parametrize(("name", "data", "expected"), ALL_BAD, ids=[name for name, _, _ in ALL_BAD])
 def test_bad_files_are_never_safe(name: str, data: bytes, expected: str) -> None:
     found = verdict(data, name)
     assert found.verdict != "safe"
@@ -27,7 +29,7 @@ def test_good_files_are_safe(name: str, data: bytes, expected: str) -> None:
     assert found.verdict == "safe", [(reason.code, reason.text) for reason in found.reasons]
 
 
-@pytest.mark.parametrize(("name", "data", "expected"), BAD_FILES, ids=[name for name, _, _ in BAD_FILES])
+@pytest.mark.parametrize(("name", "data", "expected"), ALL_BAD, ids=[name for name, _, _ in ALL_BAD])
 def test_a_byte_cut_from_the_end_gives_a_verdict(name: str, data: bytes, expected: str) -> None:
     assert verdict(data[:-1], name).verdict in ("safe", "suspicious", "malicious", "unscannable")
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
+from dataclasses import replace
 from typing import Any
 
 from casemate.detect.artifacts.content import Content
@@ -18,7 +20,7 @@ from casemate.detect.artifacts.formats.json_document import parse, starts_like_j
 from casemate.detect.artifacts.inspection import Inspection
 from casemate.detect.artifacts.sources.acts import Act, Grades, report_acts
 from casemate.detect.artifacts.sources.markup import judge_markup, judge_script
-from casemate.detect.artifacts.sources.python import SyntaxNotKnown, judge_python, search_python
+from casemate.detect.artifacts.sources.python import SyntaxNotKnown, judge_python, parse_python, search_python
 from casemate.detect.artifacts.sources.shell import judge_command
 from casemate.detect.artifacts.sources.text import decoded, look_for_encoded
 
@@ -57,6 +59,9 @@ FAR = Rule("notebook.far_right", "malicious", EMBED_MALWARE, "runs what stands f
 ATTACHED = Rule("notebook.attachment", "suspicious", EMBED_MALWARE, "shows an attachment that is a page or a script")
 INVISIBLE = Rule("notebook.invisible", "suspicious", EMBED_MALWARE, "runs or shows characters that nobody sees")
 
+PYTHON_MAGICS = frozenset(
+    {"time", "timeit", "capture", "prun", "python", "python3", "pypy", "memit", "mprun", "local", "px"}
+)
 _SHELL_CELL = re.compile(r"^\s*%%(?:!|bash|sh|script|system|cmd|perl|ruby|powershell|sx)\b[^\n]*\n?")
 _PAGE_CELL = re.compile(r"^\s*%%(?:html|HTML|svg|SVG|markdown)\b[^\n]*\n?")
 _SCRIPT_CELL = re.compile(r"^\s*%%(?:javascript|js)\b[^\n]*\n?", re.IGNORECASE)
@@ -105,8 +110,10 @@ def inspect(content: Content, inspection: Inspection) -> None:
     language = str(
         _at(book, "metadata", "kernelspec", "language") or _at(book, "metadata", "language_info", "name") or "python"
     )
+    program = _Program()
     for number, cell in enumerate(cells[:MOST_CELLS], 1):
-        _cell(cell, f"cell {number}, ", language.lower(), inspection)
+        _cell(cell, f"cell {number}, ", language.lower(), inspection, program)
+    program.judge(inspection)
     report_acts(_metadata(book.get("metadata")), GRADES, "notebook", inspection)
     look_for_encoded(text, inspection)
 
@@ -127,7 +134,34 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _cell(cell: dict[str, Any], where: str, language: str, inspection: Inspection) -> None:
+class _Program:
+    """The cells of a notebook as one program: what one imports the next may use."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._starts: list[int] = []
+        self._cells: list[tuple[str, bool]] = []
+
+    def add(self, source: str, where: str, *, hidden: bool) -> None:
+        """The Python of one cell, which can be parsed."""
+        self._starts.append(self._text.count("\n") + 1)
+        self._cells.append((where, hidden))
+        self._text += source + "\n"
+
+    def judge(self, inspection: Inspection) -> None:
+        """Report what the whole would do, each act in its cell."""
+        try:
+            acts = judge_python(self._text, "notebook")
+        except SyntaxNotKnown:
+            acts = search_python(self._text)
+        for act in acts:
+            index = max(0, bisect_right(self._starts, act.line) - 1)
+            where, hidden = self._cells[index] if self._cells else ("", False)
+            moved = replace(act, line=act.line - (self._starts[index] if self._starts else 1) + 1)
+            report_acts([moved], HIDDEN_GRADES if hidden else GRADES, "notebook", inspection, where)
+
+
+def _cell(cell: dict[str, Any], where: str, language: str, inspection: Inspection, program: _Program) -> None:
     kind = cell.get("cell_type")
     # with a key that stands twice, both values are judged
     sources = [_text(cell.get("source", cell.get("input")))]
@@ -138,9 +172,11 @@ def _cell(cell: dict[str, Any], where: str, language: str, inspection: Inspectio
     for source in sources:
         if kind == "code":
             grades = HIDDEN_GRADES if hidden else GRADES
-            report_acts(
-                judge_cell(source, language), grades, "notebook", inspection, where + ("hidden, " if hidden else "")
-            )
+            place = where + ("hidden, " if hidden else "")
+            acts, python = judge_cell(source, language)
+            report_acts(acts, grades, "notebook", inspection, place)
+            if python.strip():
+                program.add(python, place, hidden=hidden)
             for match in _FAR_CODE.finditer(source):
                 if match.start(1) - source.rfind("\n", 0, match.start(1)) > FAR_RIGHT and not match[1].startswith("#"):
                     inspection.report(FAR, f"{where}code far to the right: {match[1][:120]!r}")
@@ -173,50 +209,48 @@ def _is_hidden(cell: dict[str, Any]) -> bool:
     )
 
 
-def judge_cell(source: str, language: str = "python") -> list[Act]:
-    """Acts of one code cell."""
+def judge_cell(source: str, language: str = "python") -> tuple[list[Act], str]:
+    """Acts of what a code cell gives to shells and browsers, and the Python that is left of it."""
     if _SHELL_CELL.match(source) or language in ("bash", "sh", "shell"):
-        return _command(_SHELL_CELL.sub("", source), 1)
+        return _command(_SHELL_CELL.sub("", source), 1), ""
     if _PAGE_CELL.match(source):
-        return judge_markup(_PAGE_CELL.sub("", source))
+        return judge_markup(_PAGE_CELL.sub("", source)), ""
     if _SCRIPT_CELL.match(source) or language in ("javascript", "typescript"):
-        return judge_script(source)
+        return judge_script(source), ""
     other = _OTHER_CELL.match(source)
     if other is not None:
         name, rest = other.groups()
+        body = source[other.end() :]
         if name == "writefile":
-            acts = judge_python(f"open({rest.strip().split(' ')[-1]!r}, 'w')", "notebook") if rest.strip() else []
-            body = source[other.end() :]
-            if rest.strip().endswith((".sh", ".bash")):
-                return acts + _command(body, 1)
-            return acts + ([] if not rest.strip().endswith(".py") else _later(judge_cell(body)))
-        if name not in (
-            "time",
-            "timeit",
-            "capture",
-            "prun",
-            "python",
-            "python3",
-            "pypy",
-            "memit",
-            "mprun",
-            "cython",
-            "local",
-            "px",
-        ):
-            return _command(source[other.end() :], 1) if name in ("script", "pwsh") else []
-        source = "\n" + source[other.end() :]
+            return _written(rest.strip().split(" ")[-1], body), ""
+        if name not in PYTHON_MAGICS:
+            return (_command(body, 1) if name in ("script", "pwsh") else []), ""
+        source = "\n" + body
     acts, python = _without_magic(source)
     if language not in ("python", "python3", "ipython", "python2"):
-        return acts
+        return acts, ""
     try:
-        return acts + judge_python(python, "notebook")
+        parse_python(python)
     except SyntaxNotKnown:
-        return acts + search_python(python)
+        return acts + search_python(python), ""
+    return acts, python
+
+
+def _written(name: str, body: str) -> list[Act]:
+    """``%%writefile``: where it writes, and what."""
+    acts = judge_python(f"open({name!r}, 'w')", "notebook") if name else []
+    if name.endswith((".sh", ".bash")):
+        return acts + _command(body, 1)
+    if name.endswith(".py"):
+        try:
+            return acts + _later(judge_python(body))
+        except SyntaxNotKnown:
+            return acts + search_python(body)
+    return acts
 
 
 def _later(acts: list[Act]) -> list[Act]:
-    return [Act(act.kind, act.text, act.line, "later", act.severity) for act in acts]
+    return [replace(act, runs="later") for act in acts]
 
 
 def _without_magic(source: str) -> tuple[list[Act], str]:

@@ -38,6 +38,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "hidden_name": (EMBED_MALWARE, "uses a name that is put together to hide it"),
     "remote_code": (UNSAFE_ARTIFACT, "lets a library run code that comes with a model"),
     "install": (MALICIOUS_PACKAGE, "installs software"),
+    "redirect": (UNSAFE_ARTIFACT, "gives its input and output to a connection"),
     "not_followed": (EMBED_MALWARE, "runs what was not followed here"),
     "template_escape": (UNSAFE_ARTIFACT, "leaves the template's sandbox and runs code when a message is rendered"),
     "template_import": (UNSAFE_ARTIFACT, "reads another template"),

@@ -48,6 +48,9 @@ CALLS_AT_ONCE = frozenset(
 """What calls the functions it is handed, at once or soon; others may never do."""
 
 
+_SHELL = re.compile(r"(?:subprocess|os|pty)\.\w+\('(?:/bin/|/usr/bin/)?(?:ba|z|da)?sh(?: -i)?'|cmd\.exe|powershell")
+
+
 class SyntaxNotKnown(Exception):  # noqa: N818
     """The text is no Python that this interpreter's grammar knows."""
 
@@ -63,8 +66,12 @@ def judge_python(source: str | bytes, place: Place = "module") -> list[Act]:
         SyntaxNotKnown: it cannot be parsed; :func:`search_python` looks at such text.
     """
     walk = _Walk(place)
-    walk.module(_parsed(source))
-    return list(dict.fromkeys(walk.acts))
+    walk.module(parse_python(source))
+    acts = list(dict.fromkeys(walk.acts))
+    sockets = [act for act in acts if act.kind == "network" and "socket" in act.text]
+    if sockets and any(act.kind == "redirect" or _SHELL.search(act.text) for act in acts):
+        acts.append(Act("bad_command", "a shell is handed to a connection", sockets[0].line, sockets[0].runs))
+    return acts
 
 
 def search_python(text: str) -> list[Act]:
@@ -78,13 +85,21 @@ def search_python(text: str) -> list[Act]:
     return found
 
 
-def _parsed(source: str | bytes) -> ast.Module:
+def parse_python(source: str | bytes) -> ast.Module:
+    """The syntax tree; await may stand at the top, as in notebooks.
+
+    Raises:
+        SyntaxNotKnown: it cannot be parsed, or is too long.
+    """
     if len(source) > MOST_SOURCE:
         raise SyntaxNotKnown(f"more than {MOST_SOURCE} bytes")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return ast.parse(source)
+            flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+            tree = compile(source, "source", "exec", flags, dont_inherit=True)
+            assert isinstance(tree, ast.Module)
+            return tree
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise SyntaxNotKnown(str(error)) from error
 
@@ -381,7 +396,7 @@ class _Walk(Expressions):
             self.report("decoded_code", f"code in code, more than {MOST_TEXT_LAYERS} layers")
             return
         try:
-            tree = _parsed(text.lstrip())
+            tree = parse_python(text.lstrip())
         except SyntaxNotKnown:
             return
         self.layers += 1

@@ -7,10 +7,17 @@ from collections.abc import Callable
 
 from casemate.detect.artifacts.sources import python_tables as tables
 from casemate.detect.artifacts.sources.acts import Act
+from casemate.detect.artifacts.sources.markup import judge_markup, judge_script
 from casemate.detect.artifacts.sources.python_values import NOTHING, UNKNOWN, Value, decoded, of, plain, union
 from casemate.detect.artifacts.sources.shell import judge_command
 
 SHOWN = 160
+_PATHS = {
+    "os.path.join": "",
+    "os.path.expanduser": "", "os.path.abspath": "", "os.path.expandvars": "", "os.path.realpath": "",
+    "os.fspath": "", "posixpath.join": "", "tempfile.gettempdir": "/tmp",  # noqa: S108,
+}  # fmt: skip
+"""Functions that put paths together, and what those give that take nothing."""
 Report = Callable[..., None]
 
 
@@ -69,14 +76,23 @@ def judge_call(name: str, arguments: tuple[Value, ...], keywords: dict[str, Valu
         data = first.constant
         if kind == "unpickle" and isinstance(data, bytes) and data.find(b".") >= 0:
             kind = "hidden_pickle"
-        if name not in ("numpy.load", "torch.load") or kind == "hidden_pickle" or _true(keywords.get("allow_pickle")):
+        own = first.name is not None and first.name.endswith(".dumps()")
+        plain_load = name in ("numpy.load", "torch.load") and not _true(keywords.get("allow_pickle"))
+        if kind == "hidden_pickle" or not (own or plain_load):
             report(kind, f"{name}({_shown(arguments)})")
         return Value(name=name + "()", marks=marks)
     if tables.NATIVE.fullmatch(name):
         bad = tables.SHELLCODE.search(name)
         report("native_code", f"{name}({_shown(arguments)})", "malicious" if bad else None)
         return Value(name=name + "()", marks=marks)
-    if tables.INSTALLS.fullmatch(name):
+    if tables.SHOWS.fullmatch(name):
+        for act in judge_markup(first.text() or "") if "avascript" not in name else judge_script(first.text() or ""):
+            report("script", f"{name}: {act.text}", act.severity)
+    elif name == "os.dup2":
+        report("redirect", f"{name}({_shown(arguments)})")
+    elif name in _PATHS:
+        return _path(name, arguments, marks)
+    elif tables.INSTALLS.fullmatch(name):
         report("install", f"{name}({_shown(arguments)})")
     elif tables.OPENS.fullmatch(name) or tables.READS.fullmatch(name):
         return _opened(name, arguments, keywords, marks, report)
@@ -89,7 +105,7 @@ def judge_call(name: str, arguments: tuple[Value, ...], keywords: dict[str, Valu
     elif tables.REMOTE_CODE.fullmatch(name) and _true(keywords.get("trust_remote_code")):
         report("remote_code", f"{name}({_shown(arguments)}, trust_remote_code=True)")
     elif name in ("os.getenv", "os.environ.get"):
-        return Value(marks=marks)
+        return Value(constant="~", marks=marks) if first.constant in ("HOME", "USERPROFILE") else Value(marks=marks)
     elif name in (
         "builtins.dict",
         "os.environ.copy",
@@ -118,6 +134,14 @@ def judge_call(name: str, arguments: tuple[Value, ...], keywords: dict[str, Valu
             return Value(constant=tuple(of(chr(code)) for code in codes), marks=marks | {"joined"})
         return Value(marks=marks | {"decoded"})
     return Value(name=name + "()", given=arguments[:4], marks=marks - {"joined"})
+
+
+def _path(name: str, arguments: tuple[Value, ...], marks: frozenset[str]) -> Value:
+    """Paths that are put together; what is not known of them is an X."""
+    texts = [value.text() or (value.given[0].text() if value.given else None) or "X" for value in arguments]
+    if name.endswith((".home", ".gettempdir")):
+        return Value(constant=_PATHS[name], marks=marks)
+    return Value(constant="/".join(text.rstrip("/") or "/" for text in texts) if texts else NOTHING, marks=marks)
 
 
 def _converted(name: str, first: Value, marks: frozenset[str]) -> Value:
@@ -187,7 +211,9 @@ def _code(
             )
     elif "joined" in marks and tables.CODE_IN_TEXT.search(text):
         report("decoded_code", f"{name} of text that is put together: {text[:SHOWN]!r}")
-    if text is not None:
+    if name.startswith("runpy."):
+        report("dynamic_code", f"{name}({text or '...'!r})")
+    elif text is not None:
         run_text(text, first)
 
 

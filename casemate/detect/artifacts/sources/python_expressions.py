@@ -12,6 +12,7 @@ from casemate.detect.artifacts.sources.python_values import NOTHING, UNKNOWN, Va
 Place = Literal["module", "setup", "notebook"]
 
 MOST_STEPS = 400_000
+PRESUMED = ("get_ipython", "os", "sys", "subprocess", "requests", "socket", "base64", "pickle", "urllib", "codecs", "zlib")  # noqa: E501
 HIDING = frozenset({"__subclasses__", "f_builtins", "func_globals", "gi_frame", "f_back"})
 """Attributes that lead from any object to everything; few programs need them."""
 WAYS_OUT = frozenset({"__builtins__", "os", "sys", "subprocess", "eval", "exec", "__import__", "open", "importlib"})
@@ -33,7 +34,9 @@ class Expressions:
         self.line = 1
         self.layers = 0
         self.depth = 0
-        self.env: dict[str, Value] = {"get_ipython": Value(name="get_ipython")} if place == "notebook" else {}
+        # cells use what was imported in ways that a notebook does not show
+        names = PRESUMED if place == "notebook" else ()
+        self.env: dict[str, Value] = {name: Value(name=name) for name in names}
         self.functions: dict[str, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef] = {}
         self.walked: set[int] = set()
         self.times: dict[int, int] = {}
@@ -61,10 +64,10 @@ class Expressions:
             case ast.List() | ast.Tuple() | ast.Set():
                 return Value(constant=tuple(self.value(element) for element in node.elts))
             case ast.Dict():
-                for key in node.keys:
-                    if key is not None:
-                        self.value(key)
-                return Value(marks=union(*(self.value(value) for value in node.values)))
+                keys = [self.value(key) if key is not None else UNKNOWN for key in node.keys]
+                values = [self.value(value) for value in node.values]
+                table = [(key.constant, value) for key, value in zip(keys, values, strict=True) if key.known]
+                return Value(marks=union(*values), table=tuple(table[:256]))
             case ast.Subscript():
                 return self._subscript(node)
             case ast.Lambda():
@@ -222,6 +225,10 @@ class Expressions:
         if lookup and key.constant in WAYS_OUT:
             self.report("hidden_name", f"looks up {key.constant} in {through}")
             return Value(name="builtins" if key.constant == "__builtins__" else str(key.constant))
+        if owner.table and key.known:
+            return next((value for name, value in reversed(owner.table) if name == key.constant), UNKNOWN)
+        if owner.name == "builtins" and key.constant == "__builtins__":
+            return owner
         if owner.name is not None and isinstance(key.constant, str):
             if owner.name == "os.environ":
                 return Value(marks=owner.marks)

@@ -68,6 +68,7 @@ OPENS = re.compile(r"(?:builtins|io|codecs|os|gzip|_io)\.open|io\.FileIO|pathlib
 READS = re.compile(r"pathlib\.(?:Posix|Windows)?Path\(\)\.(?:read_text|read_bytes)")
 PUT_TOGETHER = frozenset({"builtins.getattr", "builtins.__import__", "importlib.import_module", "importlib.__import__",
                           "pydoc.locate", "pkgutil.resolve_name"})  # fmt: skip
+SHOWS = re.compile(r"IPython\.(?:core\.)?display\.(?:HTML|Javascript|SVG|Markdown|display_html|display_javascript)")
 INSTALLS = re.compile(
     r"pip\.main|pip\._internal\.main|pip\._internal\.cli\.main\.main|setuptools\.command\.easy_install\.main|ensurepip\.bootstrap|conda\.cli\.main"
 )

@@ -37,12 +37,14 @@ class Value:
         constant: str, bytes, a number, bool, None or a tuple of values; :data:`NOTHING` when unknown.
         name: dotted name when it is something imported or built in; ``()`` marks the result of a call.
         given: what it was called with, for the result of a call.
+        table: constant keys and their values, of a dictionary.
         marks: ``decoded``, ``fetched``, ``file``, ``secret``, ``environment``, ``joined`` (put together from parts).
     """
 
     constant: Any = NOTHING
     name: str | None = None
     given: tuple[Value, ...] = ()
+    table: tuple[tuple[Any, Value], ...] = ()
     marks: frozenset[str] = field(default_factory=frozenset)
 
     @property

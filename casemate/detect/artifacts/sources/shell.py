@@ -81,6 +81,11 @@ BAD: tuple[tuple[str, str], ...] = (
     (r"\b(?:curl|wget)\b[^\n]*\.onion\b", "a hidden service is asked"),
 )  # fmt: skip
 ODD: tuple[tuple[str, str], ...] = (
+    (
+        r"\bpython[\d.]*\s+-\w*c\b[^\n]*(?:os\.(?:system|popen)|subprocess|__import__|\beval\()",
+        "a program on the command line that runs commands",
+    ),
+    (r"(?:^|[\s/])(?:ba|z|da)?sh\s+-i\b", "an interactive shell"),
     (rf"\|\s*(?:sudo\s+)?(?:{_SHELLS})(?:\s+-\w*)?\s*(?:$|[;&|\n])", "text is piped into an interpreter"),
     (r"(?:^|[;&|]\s*|\(\s*)(?:whoami|id|hostname|ifconfig|ip\s+a(?:ddr)?|netstat|last|w)\s*(?:$|[;&|>])",
      "the machine is looked over"),
