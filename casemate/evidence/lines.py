@@ -190,10 +190,8 @@ def _plain_block(
     starts[0] = 0
     starts[1:] = ends[:-1] + 1
     raw = ends - starts
-    lengths = raw
-    if b"\r\n" in data:
-        before = np.frombuffer(data, np.uint8)[np.maximum(ends - 1, 0)] == _CARRIAGE_RETURN
-        lengths = raw - (before & (raw > 0))
+    before = np.frombuffer(data, np.uint8)[np.maximum(ends - 1, 0)] == _CARRIAGE_RETURN
+    lengths = raw - (before & (raw > 0))
     begin = 0
     for long_one in [*np.flatnonzero(raw > line_bytes).tolist(), len(ends)]:
         if long_one > begin:
