@@ -22,14 +22,33 @@ from casemate.detect.behaviour.beacons import (
     named_contacts,
     regular_pairs,
 )
+from casemate.detect.behaviour.coordination import RULES as COORDINATION_RULES
+from casemate.detect.behaviour.coordination import (
+    CoordinationSettings,
+    coordinated_connections,
+    coordinated_requests,
+    coordination,
+    missing_paths,
+    shared_orders,
+)
 from casemate.detect.behaviour.credentials import RULES as CREDENTIAL_RULES
 from casemate.detect.behaviour.credentials import CredentialSettings, explicit_spraying, explicit_uses
 from casemate.detect.behaviour.distributed import RULES as DISTRIBUTED_RULES
 from casemate.detect.behaviour.distributed import DistributedSettings, distributed_guessing, shared_failures
 from casemate.detect.behaviour.dns_tunnels import RULES as TUNNEL_RULES
 from casemate.detect.behaviour.dns_tunnels import TunnelSettings, dns_tunnels, questions, suspicious_questions
+from casemate.detect.behaviour.exfiltration import RULES as EXFILTRATION_RULES
+from casemate.detect.behaviour.exfiltration import (
+    ExfiltrationSettings,
+    exfiltration,
+    leaving,
+    leaving_pairs,
+    suspicious_days,
+)
 from casemate.detect.behaviour.guessing import RULES as GUESSING_RULES
 from casemate.detect.behaviour.guessing import GuessingSettings, failing_scopes, guessing
+from casemate.detect.behaviour.lateral import RULES as LATERAL_RULES
+from casemate.detect.behaviour.lateral import LateralSettings, first_contacts, lateral, new_pairs
 from casemate.detect.behaviour.logons import login_connections, logons, web_logons
 from casemate.detect.behaviour.long_connections import RULES as LONG_RULES
 from casemate.detect.behaviour.long_connections import (
@@ -97,6 +116,10 @@ DERIVED: tuple[tuple[str, str, Callable[[ibis.Table, OwnNetworks], ibis.Table]],
     (PAIRS, "network_activity", lambda network, own: pairs(network, own.networks)),
     ("likely_pairs", PAIRS, lambda table, _own: likely_pairs(table, _BEACONS)),
     ("lasting_pairs", PAIRS, lambda table, _own: lasting_pairs(table, LongSettings())),
+    ("leaving_pairs", PAIRS, lambda table, _own: leaving_pairs(table, ExfiltrationSettings())),
+    ("new_pairs", PAIRS, lambda table, _own: new_pairs(table, LateralSettings())),
+    ("shared_orders", PAIRS, lambda table, _own: shared_orders(table, CoordinationSettings())),
+    ("missing_paths", "http_activity", lambda http, _own: missing_paths(http, CoordinationSettings())),
     ("asked_hosts", "http_activity", lambda http, _own: asked_hosts(http, _BEACONS)),
 )
 """Tables that several sources read, or that decide whether one is worth building: name, of which table, how.  Each is
@@ -151,6 +174,37 @@ ANALYTICS: tuple[Analytic, ...] = (
         suspicious_questions,
         dns_tunnels,
         TunnelSettings(),
+    ),
+    Analytic(
+        "exfiltration",
+        EXFILTRATION_RULES,
+        (
+            Source(
+                ("leaving_pairs", "network_activity", "dns_activity", "http_activity"), leaving, ExfiltrationSettings()
+            ),
+        ),
+        suspicious_days,
+        exfiltration,
+        ExfiltrationSettings(),
+    ),
+    Analytic(
+        "lateral",
+        LATERAL_RULES,
+        (Source(("new_pairs", "network_activity"), first_contacts, LateralSettings()),),
+        every_row,
+        lateral,
+        LateralSettings(),
+    ),
+    Analytic(
+        "coordination",
+        COORDINATION_RULES,
+        (
+            Source(("shared_orders", "network_activity"), coordinated_connections, CoordinationSettings()),
+            Source(("missing_paths", "http_activity"), coordinated_requests, CoordinationSettings()),
+        ),
+        every_row,
+        coordination,
+        CoordinationSettings(),
     ),
 )
 
