@@ -303,7 +303,7 @@ def _consume(
             raise ValueError("the reader goes on after its tally")
         if isinstance(given, Rows):
             batch = _checked(given, tables)
-            account.kept += batch.num_rows
+            account.kept += batch.num_rows if given.counts else 0
             collected.add(given.table, tables[given.table].schema, batch)
             if beat is not None and batch.num_rows:
                 beat(batch.column("offset")[batch.num_rows - 1].as_py(), account.kept + account.rejected)

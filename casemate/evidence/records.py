@@ -223,7 +223,15 @@ def _places(
                 found.append(
                     RecordPlace(evidence, row["record"], table, row["offset"], row["length"], row.get("reason"))
                 )
-    return sorted(found, key=lambda place: (place.record, place.offset))
+    return sorted(_once(found), key=lambda place: (place.record, place.offset))
+
+
+def _once(found: Sequence[RecordPlace]) -> list[RecordPlace]:
+    """Each place once: rows of several tables may rest on one record, as a packet and the connection it begins."""
+    places: dict[tuple[int, int, int], RecordPlace] = {}
+    for place in found:
+        places.setdefault((place.record, place.offset, place.length), place)
+    return list(places.values())
 
 
 def _tables(store: Store, facts: _Facts | None, readers: Sequence[ReaderSpec]) -> list[str]:

@@ -12,6 +12,7 @@ from casemate.evidence.readers.evtx import EVTX_READER
 from casemate.evidence.readers.journald import JOURNALD_DOCUMENTS, JOURNALD_LINES
 from casemate.evidence.readers.json import JSON_DOCUMENTS, JSON_LINES
 from casemate.evidence.readers.kubernetes_audit import KUBERNETES_DOCUMENTS, KUBERNETES_LINES
+from casemate.evidence.readers.pcap import PCAP_READER, PCAPNG_READER
 from casemate.evidence.readers.s3_access import S3_ACCESS_READER
 from casemate.evidence.readers.suricata import SURICATA
 from casemate.evidence.readers.syslog import SYSLOG_READER
@@ -26,6 +27,8 @@ from casemate.evidence.readers.zeek_json import ZEEK_JSON
 
 READERS: tuple[ReaderSpec, ...] = (
     EVTX_READER,
+    PCAP_READER,
+    PCAPNG_READER,
     WINDOWS_JSON,
     WINDOWS_JSON_DOCUMENTS,
     ZEEK_TSV,

@@ -71,6 +71,8 @@ class Rows:
 
     table: str
     batch: pa.RecordBatch
+    counts: bool = True
+    """False for rows made from records that are counted already (a connection from its packets)."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Protocols inside packets, one file each."""
