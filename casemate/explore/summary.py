@@ -25,6 +25,7 @@ from casemate.evidence.measures import MEASURES as EVIDENCE_MEASURES
 from casemate.explore.coverage import BlindSpot, CoverageFacts, blind_spots, coverage_object, worth
 from casemate.explore.coverage_rules import sources_of_rules
 from casemate.explore.signal import ranked
+from casemate.explore.signatures import signature_entries
 from casemate.incident.attempts import DEFAULT_GAP_SECONDS, REPORTED_GAP_MINUTES, definition
 from casemate.incident.measures import MEASURES as ATTEMPT_MEASURES
 from casemate.schema.attempts import INTENTS
@@ -134,6 +135,7 @@ class SummaryInput:
     spots: tuple[BlindSpot, ...] = ()
     facts_of_coverage: CoverageFacts | None = None
     timeline: Timeline | None = None
+    signatures: tuple[Mapping[str, Any], ...] = ()
     origins: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -186,6 +188,7 @@ def gather(
         spots=spots,
         facts_of_coverage=found_coverage,
         timeline=_timeline(tables.get("findings"), seen, found, collect),
+        signatures=tuple(signature_entries(tables, collect)),
     )
 
 
@@ -223,7 +226,7 @@ def summary(given: SummaryInput) -> dict[str, Any]:
             notes=given.facts.notes,
         ),
         "judgement": None,
-        "signatures": None,
+        "signatures": [dict(entry) for entry in given.signatures],
         "tuning": given.facts.tuning,
     }
 
