@@ -82,7 +82,7 @@ def export(content: Content, target: str, only: str, out: Path) -> Exported:
     with replaced(out) as stream:
         if target == "navigator":
             attack = knowledge("attack")
-            made, _ = layer(counted.findings(), content.case.settings.name, attack)
+            made, _ = layer(counted.findings(whole=False), content.case.settings.name, attack)
             stream.write(orjson.dumps(made, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
             if attack is None:
                 notes = ("ATT&CK is not installed, so the layer names no version of it: casemate intel update attack",)
@@ -116,8 +116,8 @@ class _Counted:
         self._records = records
         self.found = self.read = 0
 
-    def findings(self) -> Iterator[ExportedFinding]:
-        for one in self._content.findings():
+    def findings(self, *, whole: bool = True) -> Iterator[ExportedFinding]:
+        for one in self._content.findings(whole=whole):
             self.found += 1
             yield one
 
