@@ -307,10 +307,12 @@ def _derive(read: Read, own: OwnNetworks, batches: Batches, hold: Hold) -> Read:
     """The tables of a case with those of :data:`DERIVED`."""
     tables, filled = dict(read.tables), set(read.filled)
     for name, of, build in DERIVED:
-        built = build(tables[of], own)
-        tables[name] = hold(built) if of in filled else built
-        if of in filled and has_rows(tables[name], batches):
-            filled.add(name)
+        if of in filled:
+            tables[name] = hold(build(tables[of], own))
+            if has_rows(tables[name], batches):
+                filled.add(name)
+        elif name == PAIRS:  # what other logs are held against
+            tables[name] = build(tables[of], own)
     return Read(tables, frozenset(filled))
 
 

@@ -11,6 +11,8 @@ explains it, and the why-tree says in ``decided`` what did:
 * **time service**: NTP (left out altogether);
 * **well-known name**: every name seen for the address belongs to a maker of everyday software;
 * **downloads**: the usual answer is too large for a question whether there is work;
+* **uploads**: it sends too much each time, as a backup does; that is for
+  :mod:`casemate.detect.behaviour.exfiltration` to say;
 * **varied sizes**: both directions vary as those of programs with content do;
 * **kept open**: one connection follows the other without a pause, as clients that wait for messages do.
 
@@ -51,6 +53,7 @@ class BeaconSettings:
     """Own hosts with the same peer, if they are a tenth of those that speak to the outside; three if a quarter."""
     hosts_for_prevalence: int = 8
     download_bytes: int = 50_000
+    upload_bytes: int = 500_000
 
 
 def _rule(name: str, title: str, severity: str, means: str, tactic: str = "command-and-control") -> BehaviourRule:
@@ -261,6 +264,7 @@ def regular_pairs(table: ibis.Table, settings: BeaconSettings) -> ibis.Table:
     explained = ibis.cases(
         (calm.known == 1, "well-known name"),
         (calm.answer >= settings.download_bytes, "downloads"),
+        (calm.size >= settings.upload_bytes, "uploads"),
         ((calm.size_spread > 0.4) & (calm.answer_spread > 0.4), "varied sizes"),
         ((calm.open_share >= calm.gap * 0.8) & (calm.gap > 0), "kept open"),
         else_="",

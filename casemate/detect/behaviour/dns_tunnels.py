@@ -102,10 +102,13 @@ def questions(dns: ibis.Table, _own: Sequence[str], _settings: TunnelSettings) -
 
 def suspicious_questions(table: ibis.Table, settings: TunnelSettings) -> ibis.Table:
     """The questions of tunnels, and of failing names, with ``rule``."""
-    by_name = table.filter(table.front != "").group_by(["source", "zone", "name"]).agg(
-        asked=table.count(), letters=table.front.length().max(), encoded=table.encoded.max(),
-        data=table.data_type.max(),
-    )  # fmt: skip
+    in_front = table.filter(table.front != "")
+    by_name = in_front.group_by(["source", "zone", "name"]).agg(
+        asked=in_front.count(),
+        letters=in_front.front.length().max(),
+        encoded=in_front.encoded.max(),
+        data=in_front.data_type.max(),
+    )
     by_zone = by_name.group_by(["source", "zone"]).agg(
         names=by_name.count(), asked=by_name.asked.sum(), letters=by_name.letters.sum(), coded=by_name.encoded.sum(),
         data=by_name.data.sum(),
@@ -116,7 +119,7 @@ def suspicious_questions(table: ibis.Table, settings: TunnelSettings) -> ibis.Ta
     carrying = (by_zone.letters >= by_zone.names * settings.letters_with_data) & (by_zone.data * 2 >= by_zone.names)
     fresh = by_zone.asked <= by_zone.names * 4  # a name that carries data is asked once, and again when lost
     tunnels = by_zone.filter((enough | carrying) & fresh & (by_zone.sources < settings.common_sources))
-    tunnels = table.filter(table.front != "").semi_join(tunnels, ["source", "zone"])
+    tunnels = in_front.semi_join(tunnels, ["source", "zone"])
     tunnels = tunnels.mutate(rule=ibis.literal("dns_tunnel"), episode=ibis.literal(0, type="int64"))
     ever = table.group_by("zone").agg(missing=table.missing.min()).filter(ibis._.missing == 1)
     lost = table.filter(table.missing == 1).semi_join(ever, "zone")

@@ -139,7 +139,7 @@ def new_pairs(pairs: ibis.Table, settings: LateralSettings) -> ibis.Table:
 
 
 def _new_services(answered: ibis.Table, as_target: ibis.Table, settings: LateralSettings) -> ibis.Table:
-    offered = answered.filter(answered.port < settings.ephemeral)
+    offered = answered.filter((answered.port < settings.ephemeral) & ~answered.port.isin(SERVICES))
     services = offered.group_by(["target", "port", "protocol"]).agg(service_first=offered.first_us.min())
     services = services.inner_join(as_target, "target")
     baseline = settings.service_baseline_seconds * 1_000_000

@@ -1,0 +1,321 @@
+"""Beacons, tunnels, leaks, first contacts: what is told of small, drawn traffic, and what must not be."""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import UTC, datetime, timedelta
+
+import ibis
+import pyarrow as pa
+import pytest
+
+from casemate.detect.behaviour import READ_CLASSES, read_once, run_all
+from casemate.detect.behaviour.beacons import BeaconSettings, beacons, contacts, likely_pairs, regular_pairs
+from casemate.detect.behaviour.networks import own_networks
+from casemate.detect.behaviour.pairs import pairs
+from casemate.detect.behaviour.peers import well_known, zone_of
+from casemate.engine.duckdb import DuckDBEngine
+from casemate.engine.protocol import Engine
+from casemate.schema.ocsf import DNS_ACTIVITY, HTTP_ACTIVITY, NETWORK_ACTIVITY, EventClass
+
+START = datetime(2024, 4, 15, tzinfo=UTC)
+VICTIM, CONTROLLER = "10.0.0.7", "203.0.113.50"
+OWN = own_networks(["10.0.0.0/8"])
+DAY = 86_400
+
+
+@pytest.fixture
+def engine():
+    made = DuckDBEngine()
+    yield made
+    made.close()
+
+
+def flow(seconds: float, source: str = VICTIM, target: str = CONTROLLER, port: int = 443, **changes) -> dict:
+    row = {
+        "time": START + timedelta(seconds=seconds),
+        "src_endpoint_ip": source,
+        "dst_endpoint_ip": target,
+        "dst_endpoint_port": port,
+        "connection_info_protocol_name": "tcp",
+        "unmapped_conn_state": "SF",
+        "traffic_bytes_out": 310,
+        "traffic_bytes_in": 150,
+        "duration": 200,
+    }
+    return {**row, **changes}
+
+
+def question(seconds: float, name: str, rcode: str = "NOERROR", source: str = VICTIM, **changes) -> dict:
+    row = {
+        "time": START + timedelta(seconds=seconds),
+        "src_endpoint_ip": source,
+        "dst_endpoint_ip": "10.0.0.53",
+        "query_hostname": name,
+        "query_type": "A",
+        "rcode": rcode,
+    }
+    return {**row, **changes}
+
+
+def request(seconds: float, host: str, target: str | None, **changes) -> dict:
+    row = {
+        "time": START + timedelta(seconds=seconds),
+        "src_endpoint_ip": VICTIM,
+        "dst_endpoint_ip": target,
+        "http_request_http_method": "POST",
+        "http_request_url_hostname": host,
+        "http_request_url_path": "/",
+        "http_response_code": 200,
+        "traffic_bytes_out": 64,
+        "traffic_bytes_in": 12,
+    }
+    return {**row, **changes}
+
+
+def clock(period: float, count: int, jitter: float = 0.0, seed: int = 1) -> list[float]:
+    """Times of a loop that sleeps."""
+    drawn, at, times = random.Random(seed), 0.0, []
+    for _ in range(count):
+        times.append(at)
+        at += period * (1 + drawn.uniform(-jitter, jitter))
+    return times
+
+
+def rows_of(kind: EventClass, rows: list[dict]) -> pa.Table:
+    numbered = [{"evidence": kind.name[0] * 64, "record": number, **row} for number, row in enumerate(rows)]
+    filled = [{name: row.get(name) for name in kind.schema} for row in numbered]
+    return pa.Table.from_pylist(filled, schema=kind.schema.to_pyarrow())
+
+
+def run(engine: DuckDBEngine, *, flows=(), questions=(), requests=()) -> list[dict]:
+    """Findings of everything but scans and logons, with the counts of their why-trees."""
+    given = {NETWORK_ACTIVITY.name: flows, DNS_ACTIVITY.name: questions, HTTP_ACTIVITY.name: requests}
+    ocsf = {
+        kind.name: engine.hold(ibis.memtable(rows_of(kind, list(given.get(kind.name, ()))))) for kind in READ_CLASSES
+    }
+    rows = []
+    for found in run_all(read_once(ocsf, engine.batches, engine.hold), OWN, engine.batches, engine.hold):
+        counted = sum(batch.num_rows for batch in found.records())
+        made = found.findings.to_pylist()
+        assert counted >= len(made)
+        for row in made:
+            counts = json.loads(row["why"])["counts"]
+            rows.append({**row, "rule": row["rule_id"].rpartition(".")[2], "counts": counts})
+    return sorted(rows, key=lambda row: (row["rule"], row["time"]))
+
+
+def rules(rows: list[dict]) -> list[str]:
+    return [row["rule"] for row in rows]
+
+
+# Beacons
+
+
+def test_a_beacon_is_one_finding_of_the_own_host_that_says_what_decided(engine):
+    [beacon] = run(engine, flows=[flow(at) for at in clock(60, 100, 0.1)])
+    assert (beacon["rule"], beacon["severity"]) == ("beacon", "medium")
+    assert (beacon["source"]["value"], beacon["target"]["value"]) == (VICTIM, CONTROLLER)
+    assert beacon["target"]["service"] == "443/tcp"
+    assert beacon["counts"]["gap_seconds"] in range(57, 64)
+    assert "too few own hosts" in beacon["counts"]["decided"]
+    assert beacon["counts"]["cold_start"] == 1
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        clock(3 * 3600, 8, 0.03),
+        clock(300, 150, 0.5),
+        [day * DAY + 9 * 3600 + at for day in range(3) for at in clock(1800, 16, 0.1)],
+        [at for at in clock(300, 288, 0.1) if at // 3600 not in (2, 3, 7, 12, 13, 19)],
+        [
+            *clock(60, 60, 0.1),
+            *(4_000 + at for at in clock(600, 60, 0.1)),
+            *(60_000 + at for at in clock(120, 60, 0.1)),
+        ],
+        [at + part for at in clock(300, 50, 0.1) for part in (0, 0.4, 0.9)],
+    ],
+    ids=["slow", "jitter", "office hours", "missing hours", "periods", "several connections a beat"],
+)
+def test_slow_jittered_and_interrupted_beacons_are_found(engine, times):
+    assert rules(run(engine, flows=[flow(at) for at in times])) == ["beacon"]
+
+
+@pytest.mark.parametrize("state", ["S0", "REJ"])
+def test_a_beacon_that_gets_no_answer_is_told_as_failed(engine, state):
+    lost = {"unmapped_conn_state": state, "traffic_bytes_out": 0, "traffic_bytes_in": None, "duration": None}
+    [beacon] = run(engine, flows=[flow(at, **lost) for at in clock(120, 60, 0.1)])
+    assert (beacon["rule"], beacon["outcome"]) == ("beacon_failed", "failed")
+
+
+@pytest.mark.parametrize("via", ["10.0.0.80", CONTROLLER, None], ids=["proxy", "no connection log", "no address"])
+def test_a_beacon_is_seen_by_the_name_it_asks_for(engine, via):
+    [beacon] = run(engine, requests=[request(at, "cdn.example.net", via) for at in clock(300, 40, 0.2)])
+    assert (beacon["rule"], beacon["target"]["kind"]) == ("beacon", "host")
+    assert beacon["target"]["value"] == "cdn.example.net"
+
+
+def test_requests_that_stand_in_the_connection_log_are_not_told_twice(engine):
+    times = clock(300, 40, 0.1)
+    found = run(engine, flows=[flow(at) for at in times], requests=[request(at, "a.b.net", CONTROLLER) for at in times])
+    assert rules(found) == ["beacon"]
+    assert found[0]["counts"]["name"] == "a.b.net"
+
+
+def test_people_and_peers_of_everybody_are_no_beacons(engine):
+    drawn = random.Random(5)
+    at, browsing = 0.0, []
+    for _ in range(150):
+        at += drawn.expovariate(1 / 400)
+        browsing += [flow(at + part, traffic_bytes_out=drawn.randrange(200, 4000)) for part in (0, 0.3, 2.1)]
+    office = [flow(at, f"10.0.1.{host}", "198.51.100.9") for host in range(12) for at in clock(600, 30, seed=host)]
+    time = [flow(at, target="192.0.2.123", port=123, connection_info_protocol_name="udp") for at in clock(64, 200)]
+    assert run(engine, flows=[*browsing, *office, *time]) == []
+
+
+def test_what_software_explains_is_told_as_that_and_accuses_nobody(engine):
+    answer = json.dumps(["edge.example.net", "203.0.113.50"])
+    named = [question(at, "settings-win.data.microsoft.com", answers=answer) for at in (0, 4000)]
+    [known] = run(engine, flows=[flow(at) for at in clock(600, 60)], questions=named)
+    assert (known["rule"], known["severity"]) == ("regular_contact", "informational")
+    assert known["counts"]["decided"] == "well-known name"
+    big = [flow(at, traffic_bytes_in=4_000_000) for at in clock(3600, 24)]
+    assert run(engine, flows=big)[0]["counts"]["decided"] == "downloads"
+
+
+def test_names_that_anybody_can_take_are_not_well_known(engine):
+    names = ["update.microsoft.com", "evil.blob.core.windows.net", "microsoft.com.evil.net", "xmicrosoft.com"]
+    table = ibis.memtable({"name": names})
+    known = engine.collect(table.mutate(known=well_known(table.name), zone=zone_of(table.name)))
+    assert dict(zip(known["name"].to_pylist(), known["known"].to_pylist(), strict=True)) == {
+        names[0]: True, names[1]: False, names[2]: False, names[3]: False,
+    }  # fmt: skip
+
+
+@pytest.mark.spark
+def test_a_cluster_scores_beacons_alike(engine, spark: Engine):
+    flows = [flow(at) for at in clock(300, 40, 0.3)]
+    flows += [flow(at, target="198.51.100.7") for at in (0, 5, 9, 700, 5000, 5100, 9000, 9001, 20000)]
+    flows += [flow(at, "10.0.0.9", "198.51.100.8") for at in clock(900, 20, 0.2, seed=3)]
+
+    def told(one: Engine) -> list[dict]:
+        network, dns, http = (
+            ibis.memtable(rows_of(kind, rows))
+            for kind, rows in (
+                (NETWORK_ACTIVITY, flows),
+                (DNS_ACTIVITY, [question(1, "a.b.example.org", answers='["198.51.100.8"]')]),
+                (HTTP_ACTIVITY, [request(1, "x.example.com", "198.51.100.9")]),
+            )
+        )
+        settings = BeaconSettings()
+        talking = pairs(network, OWN.networks)
+        rows = contacts(likely_pairs(talking, settings), network, talking, dns, http, OWN.networks, settings)
+        statements = beacons(one.hold(regular_pairs(rows, settings)), settings)
+        return one.collect(statements.findings.order_by("key")).to_pylist()
+
+    here = told(engine)
+    assert [row["target_value"] for row in here] == [CONTROLLER, "198.51.100.8"]
+    assert told(spark) == here
+
+
+# Long connections, names
+
+
+def test_a_connection_of_hours_to_a_rare_peer_is_told(engine):
+    [long] = run(engine, flows=[flow(0, duration=6 * 3_600_000, unmapped_conn_state="S1")])
+    assert (long["rule"], long["severity"], long["counts"]["longest_seconds"]) == ("long_connection", "low", 21_600)
+
+
+def test_thirty_names_that_carry_data_are_a_tunnel_and_content_networks_are_not(engine):
+    drawn = random.Random(2)
+    coded = ["".join(drawn.choice("abcdefghijklmnop0123456789") for _ in range(40)) for _ in range(35)]
+    tunnel = [question(i, f"{code}.t.example.com", query_type="TXT") for i, code in enumerate(coded)]
+    plain = [question(i, f"www{i}.images.example.org") for i in range(60)]
+    block = [question(i, f"{i}.2.0.192.zen.blocklist.example") for i in range(60)]
+    [found] = run(engine, questions=[*tunnel, *plain, *block])
+    assert (found["rule"], found["target"]["value"], found["counts"]["names"]) == ("dns_tunnel", "example.com", 35)
+
+
+def test_many_names_that_do_not_exist_are_told_and_a_mistyped_one_is_not(engine):
+    drawn = random.Random(4)
+    made = ["".join(drawn.choice("bcdfghjklmnpqrstvwxz") for _ in range(12)) for _ in range(25)]
+    lost = [question(i * 3, f"{name}.net", "NXDOMAIN") for i, name in enumerate(made)]
+    typo = [question(i, f"host{i}.corp.example", "NXDOMAIN", source="10.0.0.8") for i in range(50)]
+    [found] = run(engine, questions=[*lost, *typo])
+    assert (found["rule"], found["source"]["value"], found["outcome"]) == ("failing_names", VICTIM, "failed")
+
+
+# Slow scans
+
+
+def test_a_network_whose_hosts_each_touch_little_is_one_scan(engine):
+    flows = [
+        flow(day * DAY, f"198.51.100.{day % 5}", f"10.0.2.{day}", 1000 + day, unmapped_conn_state="S0")
+        for day in range(30)
+    ]
+    [scan] = run(engine, flows=flows)
+    assert (scan["rule"], scan["source"]) == ("network_scan", {"kind": "network", "value": "198.51.100.0/24"})
+    assert (scan["counts"]["sources"], scan["counts"]["probes"]) == (5, 30)
+
+
+def test_one_source_over_months_is_one_scan(engine):
+    flows = [
+        flow(day * DAY, "198.51.100.3", f"10.0.2.{day}", 1000 + day, unmapped_conn_state="S0") for day in range(60)
+    ]
+    [scan] = run(engine, flows=flows)
+    assert (scan["rule"], scan["counts"]["probes"]) == ("slow_scan", 60)
+
+
+# What leaves
+
+
+def backup(days: int, size: int, target: str = "198.51.100.77") -> list[dict]:
+    return [flow(day * DAY + 7_200, target=target, traffic_bytes_out=size) for day in range(days)]
+
+
+def test_a_backup_is_its_own_history_and_a_jump_is_told(engine):
+    usual = backup(10, 2_000_000_000)
+    assert [row["rule"] for row in run(engine, flows=usual)] == ["regular_contact", "upload_large"]  # the first day: no history yet
+    jump = flow(8 * DAY, traffic_bytes_out=900_000_000)
+    found = [row for row in run(engine, flows=[*usual, jump]) if row["severity"] == "medium"]
+    assert [(row["rule"], row["target"]["value"]) for row in found] == [("upload_unusual", CONTROLLER)]
+
+
+def test_a_little_every_day_to_a_new_peer_is_a_slow_leak(engine):
+    ordinary = [flow(day * DAY, target="198.51.100.1", traffic_bytes_out=500) for day in range(14)]
+    leak = [flow(day * DAY + 9_000 + 700 * day, traffic_bytes_out=8_000_000) for day in range(5, 14)]
+    found = run(engine, flows=[*ordinary, *leak])
+    assert [(row["rule"], row["counts"]["days"]) for row in found if row["rule"] == "slow_leak"] == [("slow_leak", 9)]
+
+
+def test_an_upload_to_a_paste_service_is_told_by_name(engine):
+    named = [question(0, "pastebin.com", answers=json.dumps([CONTROLLER]))]
+    [found] = run(engine, flows=[flow(1, traffic_bytes_out=3_000_000)], questions=named)
+    assert (found["rule"], found["counts"]["name"]) == ("upload_to_storage", "pastebin.com")
+
+
+# Own hosts among each other, and sources outside that act alike
+
+
+def test_hosts_that_never_spoke_before_are_told_once_there_is_a_baseline(engine):
+    week = [flow(day * DAY + host, f"10.0.0.{host}", "10.0.0.200", 445) for day in range(7) for host in range(1, 9)] + [
+        flow(day * DAY + host, "10.0.0.200", f"10.0.0.{host}", 9999) for day in range(7) for host in range(1, 9)
+    ]
+    assert run(engine, flows=week) == []
+    moved = [flow(5 * DAY + host * 60, "10.0.0.1", f"10.0.0.{host}", 445) for host in range(2, 7)]
+    [found] = run(engine, flows=[*week, *moved])
+    assert (found["rule"], found["severity"], found["counts"]["hosts"]) == ("lateral_fan_out", "medium", 5)
+
+
+def test_sources_with_one_order_of_trials_are_put_together(engine):
+    steps = [("10.0.0.5", 8080), ("10.0.0.9", 22), ("10.0.0.5", 2375), ("10.0.0.7", 6379), ("10.0.0.8", 9200)]
+    sources = ["198.51.100.1", "203.0.113.2", "192.0.2.3"]
+    flows = [
+        flow(number * 5_000 + place * 900, source, target, port, unmapped_conn_state="REJ")
+        for number, source in enumerate(sources)
+        for place, (target, port) in enumerate(steps)
+    ]
+    found = [row for row in run(engine, flows=flows) if row["rule"] == "coordinated_sources"]
+    assert [(row["counts"]["sources"], row["counts"]["steps"]) for row in found] == [(3, 5)]
