@@ -34,6 +34,9 @@ CONTAINERS: tuple[Signature, ...] = (
     Signature("zip", 0, b"PK\x07\x08PK\x03\x04", None),
     Signature("gzip", 0, b"\x1f\x8b\x08", None),
     Signature("zstd", 0, b"\x28\xb5\x2f\xfd", None),
+    *(
+        Signature("zstd", 0, bytes((0x50 + kind, 0x2A, 0x4D, 0x18)), None) for kind in range(16)
+    ),  # a frame to skip first
     Signature("bzip2", 0, b"BZh", None),
     Signature("xz", 0, b"\xfd7zXZ\x00", None),
     Signature("7z", 0, b"7z\xbc\xaf\x27\x1c", None),

@@ -113,6 +113,71 @@ def test_what_came_out_before_a_break_is_kept_and_the_break_is_said(kind: str, t
     assert len(notes) >= 1
 
 
+def test_a_wrong_checksum_costs_no_byte(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(LOG))
+    packed[-8:-4] = bytes(4)
+    out, notes = unpacked(bytes(packed), tmp_path)
+    assert out == [("container", LOG)]
+    assert "incorrect data check" in notes[0]
+    packed = bytearray(zipped(("a.log", LOG), ("b.log", b"b")))
+    place = packed.index(b"PK\x01\x02") + 16
+    packed[place : place + 4] = bytes(4)
+    out, notes = unpacked(bytes(packed), tmp_path)
+    assert out == [("a.log", LOG), ("b.log", b"b")]
+    assert "checksum is wrong" in notes[0]
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zip"])
+def test_all_that_stands_before_damage_comes_out(kind: str, tmp_path: Path) -> None:
+    packed = bytearray(PACKERS[kind](LOG * 3))
+    packed[len(packed) // 2 : len(packed) // 2 + 40] = b"\xff" * 40
+    ((_, content), *_), notes = unpacked(bytes(packed), tmp_path)
+    assert notes
+    same = next(
+        (at for at, (one, other) in enumerate(zip(content, LOG * 3, strict=False)) if one != other), len(content)
+    )
+    assert same > 0.4 * len(LOG * 3)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_zip_archive_without_its_directory_gives_its_members(stored: bool, tmp_path: Path) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED) as archive:
+        for name, content in (("a.log", LOG), ("ü/b.log", b"b" * 9_000), ("empty", b""), ("c.log", LOG * 2)):
+            archive.writestr(name, content)
+    packed = out.getvalue()
+    whole, notes = unpacked(packed[: packed.index(b"PK\x01\x02") + 10], tmp_path)
+    assert whole == [("a.log", LOG), ("ü/b.log", b"b" * 9_000), ("empty", b""), ("c.log", LOG * 2)]
+    assert "directory is unreadable" in notes[0]
+    (*first, (name, content)), notes = unpacked(packed[: packed.index(b"PK\x01\x02") - 1_000], tmp_path)
+    assert [*first] == whole[:3]
+    assert (name, LOG * 2) == ("c.log", content + (LOG * 2)[len(content) :])
+    assert any("breaks off inside" in note for note in notes)
+
+
+def test_a_streamed_zip_archive_that_was_cut_gives_what_is_there(tmp_path: Path) -> None:
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+        def seek(self, *_: int) -> int:
+            raise OSError
+
+        tell = seek  # type: ignore[assignment]
+
+    out = Pipe()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:  # sizes stand behind the data
+        archive.writestr("a.log", LOG)
+        archive.writestr("b.log", LOG[:500])
+    packed = out.getvalue()
+    assert unpacked(packed[: packed.index(b"PK\x01\x02")], tmp_path)[0] == [("a.log", LOG), ("b.log", LOG[:500])]
+
+
+def test_zstd_may_begin_with_a_frame_to_skip(tmp_path: Path) -> None:
+    packed = b"\x50\x2a\x4d\x18\x04\x00\x00\x00abcd" + zstandard.compress(LOG)
+    assert unpacked(packed, tmp_path) == ([("container", LOG)], [])
+
+
 def test_garbage_after_a_gzip_stream_is_said_and_zero_padding_is_not(tmp_path: Path) -> None:
     assert unpacked(gzip.compress(LOG) + bytes(1_000), tmp_path) == ([("container", LOG)], [])
     out, notes = unpacked(gzip.compress(LOG) + b"garbage", tmp_path)

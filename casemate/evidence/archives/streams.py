@@ -15,6 +15,7 @@ from typing import BinaryIO, Protocol
 import zstandard
 
 from casemate.evidence.archives.budget import READ_BYTES, Broken, Member, Unpacking
+from casemate.evidence.archives.inflating import inflate
 
 SUFFIXES: dict[str, tuple[str, ...]] = {
     "gzip": (".gz", ".tgz"),
@@ -27,6 +28,7 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
 XZ_MEMORY_BYTES = 256 * 1024 * 1024
 ZSTD_WINDOW_BYTES = 128 * 1024 * 1024
 ZSTD_INPUT_BYTES = 2048  # 4 packed bytes can stand for 128 KiB and this decoder cannot be told to stop in between
+STEP_BYTES = 1024  # the decoders of bzip2 and xz forget what they made in the call that fails
 ZLIB_GZIP_ONLY = 31
 
 
@@ -45,15 +47,8 @@ class _Gzip:
         self.eof, self.unused = False, b""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        while data and not self.eof:
-            yield self._inner.decompress(data, READ_BYTES)
-            data, self.eof = self._inner.unconsumed_tail, self._inner.eof
-        self.unused = self._inner.unused_data
-        if self.eof:
-            return
-        while block := self._inner.decompress(b"", READ_BYTES):  # plain bytes held back inside zlib
-            yield block
-            self.eof = self._inner.eof
+        yield from inflate(self._inner, data)
+        self.eof, self.unused = self._inner.eof, self._inner.unused_data
 
 
 class _Pausing:
@@ -64,9 +59,18 @@ class _Pausing:
         self.eof, self.unused = False, b""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        yield self._inner.decompress(data, READ_BYTES)
-        while not self._inner.eof and not self._inner.needs_input:
-            yield self._inner.decompress(b"", READ_BYTES)
+        held: list[bytes] = []
+        try:
+            held.append(self._inner.decompress(data, STEP_BYTES))
+            while not self._inner.eof and not self._inner.needs_input:
+                if len(held) == READ_BYTES // STEP_BYTES:
+                    yield b"".join(held)
+                    held = []
+                held.append(self._inner.decompress(b"", STEP_BYTES))
+        except (OSError, EOFError, ValueError, lzma.LZMAError):
+            yield b"".join(held)
+            raise
+        yield b"".join(held)
         self.eof, self.unused = self._inner.eof, self._inner.unused_data
 
 

@@ -1,4 +1,4 @@
-"""zip archives (APPNOTE 6.3.10), read by their central directory.
+"""zip archives (APPNOTE 6.3.10), read by their central directory; without one by what stands before each member.
 
 Sizes stated in the directory are not believed: bytes are counted as they come out.
 """
@@ -11,9 +11,10 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 from casemate.evidence.archives.budget import READ_BYTES, Broken, Member, Unpacking
+from casemate.evidence.archives.zip_remains import remaining_members
 
 END = b"PK\x05\x06"
 END_BYTES = 22
@@ -22,6 +23,7 @@ END64_LOCATOR = b"PK\x06\x07"
 LOCATOR_BYTES = 20
 END64 = b"PK\x06\x06"
 DIRECTORY_BYTES_PER_MEMBER = 1024
+STEP_BYTES = 4096
 ENCRYPTED = 0x1
 ERRORS = (
     zipfile.BadZipFile,
@@ -47,7 +49,8 @@ def zip_members(stream: BinaryIO, unpacking: Unpacking) -> Iterator[Member]:
         archive = zipfile.ZipFile(stream)
         infos = archive.infolist()
     except (*ERRORS, MemoryError) as error:
-        unpacking.note(f"the zip archive's directory is unreadable ({error}); nothing was unpacked")
+        unpacking.note(f"the zip archive's directory is unreadable ({error}); members were taken by their own headers")
+        yield from remaining_members(stream, unpacking)
         return
     for info in infos:
         if info.is_dir():
@@ -60,27 +63,50 @@ def zip_members(stream: BinaryIO, unpacking: Unpacking) -> Iterator[Member]:
 
 
 def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, unpacking: Unpacking) -> Callable[[], bytes]:
-    opened: list[IO[bytes]] = []
-    came_out = 0
+    opened: list[zipfile.ZipExtFile] = []
+    broken: list[Exception] = []
+    came_out = checksum = 0
 
-    def read() -> bytes:
-        nonlocal came_out
+    def block() -> bytes:
+        """Small steps: the library forgets what came out in the call that fails."""
+        held, size = [], 0
         try:
             if not opened:
-                opened.append(archive.open(_without_size(info)))
-            block = opened[0].read(READ_BYTES)
+                opened.append(_opened(archive, info))
+            while size < READ_BYTES and (piece := opened[0].read1(STEP_BYTES)):
+                held.append(piece)
+                size += len(piece)
         except ERRORS as error:
-            raise Broken(f"the member is damaged or cannot be unpacked ({error}); what came out is kept") from error
-        came_out += len(block)
-        if not block:
+            broken.append(error)
+        return b"".join(held)
+
+    def read() -> bytes:
+        nonlocal came_out, checksum
+        plain = b"" if broken else block()
+        if broken and not plain:
+            said = f"the member is damaged or cannot be unpacked ({broken[0]}); what came out is kept"
+            raise Broken(said) from broken[0]
+        came_out += len(plain)
+        checksum = zlib.crc32(plain, checksum)
+        if not plain:
             opened[0].close()
             if came_out != info.file_size:
                 unpacking.note(
                     f"member {info.filename!r} states {info.file_size:,} bytes and holds {came_out:,}; all were taken"
                 )
-        return unpacking.count(block)
+            if checksum != info.CRC:
+                raise Broken("the member's checksum is wrong; what came out is kept")
+        return unpacking.count(plain)
 
     return read
+
+
+def _opened(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> zipfile.ZipExtFile:
+    """The member's content, its checksum left to us: the library keeps the last bytes back where it is wrong."""
+    content = archive.open(_without_size(info))
+    assert isinstance(content, zipfile.ZipExtFile)
+    content._expected_crc = None  # type: ignore[attr-defined]
+    return content
 
 
 def _without_size(info: zipfile.ZipInfo) -> zipfile.ZipInfo:
