@@ -319,9 +319,11 @@ SHARES = {
 ORIGIN_SHARE = _object(
     measure=TEXT,
     number=COUNT,
+    inside={**COUNT, "description": "from own and private addresses"},
     unknown=COUNT,
     total=COUNT,
     share=_or_null({"type": "number", "minimum": 0, "maximum": 1}),
+    share_of_outside=_or_null({"type": "number", "minimum": 0, "maximum": 1}),
     sentence=TEXT,
     definition=TEXT,
 )

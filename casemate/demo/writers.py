@@ -224,4 +224,7 @@ def json_text(event: Event) -> str:
 
 def origin_csv() -> str:
     """The demo's own origin file."""
-    return "block,registered_country,holder,category\n" + "".join(",".join(row) + "\n" for row in lab.ORIGINS)
+    day = lab.START.date().isoformat()
+    return "block,registered_country,holder,category,dated\n" + "".join(
+        ",".join((*row, day)) + "\n" for row in lab.ORIGINS
+    )

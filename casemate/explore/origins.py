@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import ibis
 import orjson
 
+from casemate import origins as room
 from casemate.case import CUSTODY, Case
 from casemate.engine.measures import Value, values
 from casemate.engine.protocol import Engine
@@ -24,7 +26,7 @@ from casemate.explore.tables import native_filled, stored_tables
 from casemate.intel.origins_blocks import BlockBuilder, Facts, block_text, parse_block
 from casemate.intel.origins_store import Source, Version, any_installed, facts_from, load, versions
 from casemate.origins.measures import MEASURES, UNITS
-from casemate.origins.rows import CLOUD_OR_VPN, OriginRows, OwnSpace, origin_rows
+from casemate.origins.rows import CLOUD_OR_VPN, INSIDE, UNKNOWN, OriginRows, OwnSpace, origin_rows
 from casemate.origins.spans import spans
 from casemate.origins.special import own_blocks
 from casemate.origins.traffic import attempts_by_day, traffic_by_day
@@ -44,7 +46,7 @@ DEFINITION = (
     "nationality. Shares by category may sum to more than the whole, since an address may have several"
 )
 SENTENCE = (
-    "{percent} % of malicious traffic (by {unit}) came from blocks registered to {providers} cloud providers and "
+    "{percent} % of malicious traffic (by {unit}) came from blocks registered to {providers} and "
     "commercial VPN endpoints"
 )
 
@@ -122,7 +124,7 @@ class OriginData:
         stored = stored_tables(case)
         parts = [part.sha256 for name in ("attempts", *native_filled(stored)) for part in case.live_parts(name)]
         listed = [(one.source, one.version, one.sha256) for kept in installed.values() for one in kept]
-        inputs = hashlib.sha256(repr((sorted(listed), own, parts)).encode()).hexdigest()[:32]
+        inputs = hashlib.sha256(repr((_code(), sorted(listed), own, parts)).encode()).hexdigest()[:32]
         return cls(installed, loaded, own, "case.toml" if given else "inferred", inputs)
 
     def rows(self, case: Case, engine: Engine) -> OriginRows:
@@ -140,6 +142,15 @@ class OriginData:
         """A version with what it says, from the case or from the store."""
         held = self.loaded.get(version.source)
         return held if held is not None and held.version == version else load(version)
+
+
+@cache
+def _code() -> str:
+    """Hash of the source of the room: another version of Casemate looks up anew."""
+    digester = hashlib.sha256()
+    for path in sorted(Path(room.__file__).parent.glob("*.py")):
+        digester.update(path.read_bytes())
+    return digester.hexdigest()
 
 
 def case_sources(case: Case, engine: Engine) -> dict[str, Source]:
@@ -270,15 +281,20 @@ def _cloud_or_vpn(
         shares[unit] = {
             "measure": f"origins.cloud_or_vpn_{unit}",
             "number": number,
-            "unknown": parts.get("unknown", 0),
+            "inside": parts.get(INSIDE, 0),
+            "unknown": parts.get(UNKNOWN, 0),
             "total": totals[unit],
             "share": share(number, totals[unit]),
-            "sentence": SENTENCE.format(
-                percent=percent(share(number, totals[unit])), unit=unit, providers=len(providers)
-            ),
+            "share_of_outside": share(number, totals[unit] - parts.get(INSIDE, 0)),
+            "sentence": _sentence(unit, share(number, totals[unit]), len(providers)),
             "definition": definition_of(f"origins.cloud_or_vpn_{unit}"),
         }
     return {"cloud_providers": providers, **shares}
+
+
+def _sentence(unit: str, part: float | None, providers: int) -> str:
+    named = f"{providers:,} cloud provider{'s' * (providers != 1)}"
+    return SENTENCE.format(percent=percent(part), unit=unit, providers=named)
 
 
 def percent(part: float | None) -> str:

@@ -41,9 +41,9 @@ def sentences(document: Mapping[str, Any]) -> list[str]:
     lines = []
     for unit in UNITS:
         one = told[unit]
-        lines.append(
-            one["sentence"] + f"; of {percent(_part(one['unknown'], one['total']))} % no source says the category"
-        )
+        inside = f" ({percent(one['share_of_outside'])} % of what came from outside)" if one["inside"] else ""
+        unknown = percent(_part(one["unknown"], one["total"]))
+        lines.append(f"{one['sentence']}{inside}; of {unknown} % no source says the category")
         lines.append(f"  = {one['measure']}: {one['definition']}")
     if told["cloud_providers"]:
         lines.append("cloud providers: " + ", ".join(told["cloud_providers"]))

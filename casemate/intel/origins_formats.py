@@ -290,7 +290,7 @@ def _table(path: str, text: str, known: Publisher | None) -> Parsed:
     first = next((fields[name] for name in FIRST_COLUMNS if name in fields), None)
     last = next((fields[name] for name in LAST_COLUMNS if name in fields), None)
     dated = fields.get("dated") or fields.get("date")
-    name = known.name if known else _source_name(path)
+    name = known.name if known else _slug(PATH_DAY.sub("", PurePosixPath(path).stem))
     parsed = Parsed(name, known.title if known else f"table {name}", "stated")
     days = []
     try:

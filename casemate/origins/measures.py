@@ -28,12 +28,16 @@ UNITS: dict[str, str] = {
 
 SHARE_DEFINITION = (
     "{unit}, by whether the address, as of that day, lies in a range that a cloud provider publishes or origin data "
-    "calls cloud, or in one that origin data calls VPN; own addresses are in neither; unknown where no source names a "
-    "category"
+    "calls cloud, or in one that origin data calls VPN; else neither; own and private addresses are "
+    "inside; unknown where no source names a category"
 )
 LABELS: dict[str, tuple[str, str, str]] = {
     # grouping -> table, column, how it is said
-    "country": ("origins", "registered_country", "the country its block is registered to as of that day"),
+    "country": (
+        "origins",
+        "registered_to",
+        "the country its block is registered to as of that day; own, private, documentation or bogon where it is that",
+    ),
     "category": ("origin_categories", "category", "category of its block as of that day; one may have several"),
     "holder": ("origins", "holder", "whom its block is registered to as of that day"),
     "operator": ("origins", "operator", "who uses its block as of that day"),

@@ -20,7 +20,10 @@ from casemate.schema.origins import ANSWER, ORIGIN_CATEGORIES, ORIGINS
 
 CLOUD_OR_VPN = "cloud_or_vpn"
 NEITHER = "neither"
+INSIDE = "inside"
 UNKNOWN = "unknown"
+WITHOUT_COUNTRY = ("own", "private", "documentation", "bogon")
+"""Categories of addresses that stand in the place of a country nobody says."""
 NUMBERS = ("attempts", "connections", "bytes", "without_bytes")
 Load = Callable[[Version], Source]
 
@@ -95,6 +98,7 @@ def _origin_rows(rows: pa.Table, numbers: np.ndarray, answers: list[Answer], spa
     used, places = np.unique(numbers, return_inverse=True)
     arrays = answer_arrays([answers[number] for number in used])
     labels = pa.array([label(answers[number]) for number in used])
+    registered = pa.array([registered_to(answers[number]) for number in used], pa.string())
     taken = pa.array(places, pa.int64())
     columns = {
         "address": rows.column("address"),
@@ -102,6 +106,7 @@ def _origin_rows(rows: pa.Table, numbers: np.ndarray, answers: list[Answer], spa
         "span_begins": _times(spans.begins(span), len(rows)),
         "span_ends": _times(spans.ends(span), len(rows)),
         **{field.name: arrays[field.name].take(taken) for field in ANSWER},
+        "registered_to": registered.take(taken),
         CLOUD_OR_VPN: labels.take(taken),
         **{name: rows.column(name) for name in NUMBERS},
     }
@@ -126,10 +131,19 @@ def _categories(answer: Answer) -> list[dict[str, object]]:
 
 
 def label(answer: Answer) -> str:
-    """Whether an address counts for the share of cloud providers and VPN endpoints; own addresses never do."""
-    if not answer.categories:
+    """Whether an address counts for the share of cloud providers and VPN endpoints; own and private ones never do."""
+    found = set(answer.categories)
+    if not found:
         return UNKNOWN
-    return CLOUD_OR_VPN if {"cloud", "vpn"} & set(answer.categories) and "own" not in answer.categories else NEITHER
+    if found & {"own", "private"}:
+        return INSIDE
+    return CLOUD_OR_VPN if found & {"cloud", "vpn"} else NEITHER
+
+
+def registered_to(answer: Answer) -> str | None:
+    """The registered country; for addresses that have none and are special, what they are."""
+    special = (name for name in WITHOUT_COUNTRY if name in answer.categories)
+    return answer.registered_country or next(special, None)
 
 
 def _times(moment: datetime | None, rows: int) -> pa.Array:

@@ -59,7 +59,10 @@ ORIGINS = pa.schema(
         pa.field("span_begins", UTC_MICROSECONDS),
         pa.field("span_ends", UTC_MICROSECONDS),
         *ANSWER,
-        pa.field("cloud_or_vpn", pa.string(), nullable=False),  # cloud_or_vpn, neither, unknown
+        pa.field(
+            "registered_to", pa.string()
+        ),  # the country, else own, private, documentation or bogon; null is unknown
+        pa.field("cloud_or_vpn", pa.string(), nullable=False),  # cloud_or_vpn, neither, inside, unknown
         *UNITS,
         pa.field("without_bytes", pa.int64(), nullable=False),
     ]
