@@ -18,7 +18,8 @@ from casemate.detect.signatures.transactions import Connection, Message, Pair
 SESSION_SETUP = "14"
 RAISED = {16: "done", 32: "wrong parameters", 48: "out of memory"}
 ORDERS = {0x23: "ping", 0xC8: "run", 0x77: "remove"}
-NOT_IMPLEMENTED = 0xC0000002
+SHAPE_FIELDS = ("word_count", "parameters", "max_parameters", "byte_count", "message_bytes")
+PING_SHAPE = (15, 12, 1, 13, 78)
 HARDING = "Harding 2017, DoublePulsar Initial SMB Backdoor Ring 0 Shellcode Analysis"
 CAPTURED = "seen in public captures of the tool"
 
@@ -61,7 +62,7 @@ PROCESS = Feature("process_id", CONSTANT, "process id 0xFEFF", "the published cl
 SHAPE = Feature(
     "request_shape",
     CONSTANT,
-    "15 words, 12 bytes of parameters, at most 1 parameter back",
+    "15 words, 12 bytes of parameters, at most 1 parameter back, 78 bytes in all",
     "the published client's request",
     CAPTURED,
 )
@@ -185,9 +186,9 @@ def _seen(
     yield Seen(IDS, set(ids) <= {0x41, 0x42, 0x43}, ", ".join(f"0x{one:02x}" for one in ids))
     processes = sorted({asked["process_id"] for asked in requests})
     yield Seen(PROCESS, processes == [0xFEFF], ", ".join(f"0x{one:04x}" for one in processes))
-    shapes = sorted({(asked["word_count"], asked["parameters"], asked["max_parameters"]) for asked in requests})
+    shapes = sorted({tuple(asked[name] for name in SHAPE_FIELDS) for asked in requests})
     pings = [asked for asked, name in zip(requests, named, strict=True) if name == "ping"]
-    usual = all((one["word_count"], one["parameters"], one["max_parameters"]) == (15, 12, 1) for one in pings)
+    usual = all(tuple(one[name] for name in SHAPE_FIELDS) == PING_SHAPE for one in pings)
     yield Seen(SHAPE, usual, "; ".join(" / ".join(map(str, shape)) for shape in shapes))
     yield Seen(PORT, connection.port in ("445", "139"), f"port {connection.port}")
     most = max(max(1, asked["packets"]) for asked in pings or requests)

@@ -29,9 +29,14 @@ PACKET_BYTES = 1200
 WORAWIT = "worawit/MS17-010, BUG.txt"
 RISKSENSE = "RiskSense 2017, EternalBlue: Exploit Analysis and Port to Microsoft Windows 10"
 CAPTURED = "seen in public captures of the tool"
-TOTAL_DATA, LIST_BYTES, FIRST_PIECE, PIECE = 66_512, 0x10000, 976, 4096
-FIRST_DIGEST, GROOM_DIGEST = "3cd62c0d888c97ce", "7238c125eb831719"
-"""Beginnings of the SHA-256 of the list's first piece and of a groom's bytes, as the published tool sends them."""
+FIRST = (66_512, 0x10000, 976, 1004, 1080)
+"""Of the first piece: data announced, size of the list, data sent, byte count, length of the message."""
+PIECE = (4096, 4096, 4149)
+HOLE_SIZES = (22, 81)
+"""Data, byte count and length of the further pieces; byte count and length of the session set-ups."""
+FIRST_DIGEST, SECOND_DIGEST, GROOM_DIGEST = "3cd62c0d888c97ce", "5f70bf18a0860070", "7238c125eb831719"
+"""Beginnings of the SHA-256 of the list's first piece, of the first KiB of its second piece (what follows is noise),
+and of a groom's bytes, as the published tool sends them."""
 
 MIXED = Feature(
     "mixed_transaction",
@@ -72,14 +77,14 @@ IDS = Feature("ids", CONSTANT, "multiplex id 0x41, process id 0xFEFF", "the publ
 SIZES = Feature(
     "sizes",
     CONSTANT,
-    f"{TOTAL_DATA:,} bytes announced, a list of {LIST_BYTES:,}, {FIRST_PIECE} bytes first, then {PIECE:,} each",
+    "66,512 bytes announced, a list of 65,536, 976 bytes first, then 4,096 each, nothing between them",
     "the published tool's layout",
     CAPTURED,
 )
 CONTENT = Feature(
     "content",
     CONSTANT,
-    "the list's first piece and the grooms' bytes are those of the published tool",
+    "the beginning of the list and the bytes of the grooms are those of the published tool",
     "the published tool sends them unchanged each time",
     CAPTURED,
 )
@@ -216,17 +221,19 @@ def _constants(
     primary, pieces = transaction.primary, transaction.secondaries
     ids = primary["multiplex_id"], primary["process_id"]
     yield Seen(IDS, ids == (0x41, 0xFEFF), f"multiplex id 0x{ids[0]:02x}, process id 0x{ids[1]:04x}")
-    lengths = sorted({piece["data"] for piece in pieces})
-    usual = (primary["total_data"], primary["fea_size"], primary["data"]) == (TOTAL_DATA, LIST_BYTES, FIRST_PIECE)
+    lengths = sorted({(piece["data"], piece["byte_count"], piece["message_bytes"]) for piece in pieces})
+    first = primary["total_data"], primary["fea_size"], primary["data"], primary["byte_count"], primary["message_bytes"]
+    opened = {(message["byte_count"], message["message_bytes"]) for _, message in holes}
     yield Seen(
         SIZES,
-        usual and lengths == [PIECE],
-        f"{primary['total_data']:,} / {primary['fea_size']:,} / {primary['data']:,} / "
-        f"{', '.join(map(str, lengths[:5]))}",
+        first == FIRST and lengths == [PIECE] and opened <= {HOLE_SIZES},
+        f"{' / '.join(map(str, first))}; {', '.join(' / '.join(map(str, one)) for one in lengths[:3])}; "
+        f"{', '.join(' / '.join(map(str, one)) for one in sorted(opened))}",
     )
     digests = {message.digest for _, message in grooms}
-    same = primary.digest == FIRST_DIGEST and digests <= {GROOM_DIGEST}
-    yield Seen(CONTENT, same, f"{primary.digest}; {', '.join(sorted(one or '-' for one in digests)[:3])}")
+    second = pieces[0].head if pieces else None
+    same = (primary.digest, second) == (FIRST_DIGEST, SECOND_DIGEST) and digests <= {GROOM_DIGEST}
+    yield Seen(CONTENT, same, f"{primary.digest}; {second}; {', '.join(sorted(one or '-' for one in digests)[:3])}")
     prepared = [*((message, "g") for _, message in grooms), *((message, "h") for _, message in holes)]
     order = "".join(letter for _, letter in sorted(prepared, key=lambda one: place(one[0].record)))
     runs = order.split("h")

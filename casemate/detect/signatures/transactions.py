@@ -25,7 +25,18 @@ NUMBERS = (
 )  # fmt: skip
 COLUMNS = (
     *("evidence", "record", "time", "uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p"),
-    *("is_orig", "command", "status", "signature", "subcommand", "name", "content", "share", "data_digest"),
+    *(
+        "is_orig",
+        "command",
+        "status",
+        "signature",
+        "subcommand",
+        "name",
+        "content",
+        "share",
+        "data_digest",
+        "head_digest",
+    ),
     *NUMBERS,
 )
 """What signatures read of ``smb1_message``."""
@@ -46,6 +57,7 @@ class Message:
     content: str | None
     share: str | None
     digest: str | None
+    head: str | None
     number: Mapping[str, int]
 
     def __getitem__(self, name: str) -> int:
@@ -154,6 +166,7 @@ def _message(row: Mapping[str, Any]) -> Message:
         content=row.get("content"),
         share=row.get("share"),
         digest=row.get("data_digest"),
+        head=row.get("head_digest"),
         number=numbers,
     )
 

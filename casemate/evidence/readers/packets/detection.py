@@ -18,7 +18,7 @@ from casemate.evidence.readers.packets.protocols.tls import Tls, looks_like_tls
 
 ENOUGH = 24
 """Bytes of one side after which a connection that was not recognised will not be."""
-PREFIX_BYTES = 4096
+PREFIX_BYTES = 1024
 ANALYZERS: tuple[tuple[Callable[[bytes], bool], type[Analyzer]], ...] = (
     (looks_like_http, Http),
     (looks_like_tls, Tls),
@@ -27,6 +27,7 @@ ANALYZERS: tuple[tuple[Callable[[bytes], bool], type[Analyzer]], ...] = (
     (looks_like_rdp, Rdp),
     (looks_like_dce_rpc, DceRpc),
 )
+KERBEROS_TAGS = frozenset((0x6A, 0x6B, 0x6C, 0x6D, 0x6E, 0x6F, 0x7E))
 LDAP_PORTS, KERBEROS_PORTS = (389, 3268), (88, 464)
 DHCP_COOKIE = b"\x63\x82\x53\x63"
 
@@ -43,7 +44,7 @@ def analyzer_for(begin: bytes, port: int) -> type[Analyzer] | None:
 
 def tcp_service(begin: bytes, port: int, originator: bool) -> str | None:
     """The name of a service without an analyser."""
-    if port in KERBEROS_PORTS and len(begin) > 8 and begin[:2] == b"\x00\x00" and begin[4] in (0x6A, 0x6B, 0x6C, 0x7E):
+    if port in KERBEROS_PORTS and len(begin) > 8 and begin[:2] == b"\x00\x00" and begin[4] in KERBEROS_TAGS:
         return "krb_tcp"
     if (
         port in LDAP_PORTS
@@ -72,7 +73,7 @@ def udp_service(data: bytes, ports: tuple[int, int]) -> str | None:
         return "dhcp"
     if 123 in ports and len(data) >= 48 and 1 <= (data[0] >> 3) & 7 <= 4:
         return "ntp"
-    if ports[1] in KERBEROS_PORTS and data[:1] in (b"\x6a", b"\x6b", b"\x6c", b"\x7e"):
+    if ports[1] in KERBEROS_PORTS and data[:1] and data[0] in KERBEROS_TAGS:
         return "krb"
     if ports[1] in LDAP_PORTS and data[:1] == b"\x30":
         return "ldap_udp"

@@ -18,6 +18,7 @@ PPPOE, MPLS = 0x8864, (0x8847, 0x8848)
 TCP, UDP, ICMP, ICMP6, SCTP = 6, 17, 1, 58, 132
 EXTENSIONS = frozenset((0, 43, 60, 135, 139, 140))
 FRAGMENT, AUTHENTICATION = 44, 51
+IP_IN_IP, IPV6_IN_IP, GRE, ETHERTYPE_BRIDGED = 4, 41, 47, 0x6558
 LIMIT_EXTENSIONS = 16
 IPV6_FAMILIES = (10, 24, 28, 30)
 """AF_INET6 of the systems that write loopback captures."""
@@ -130,3 +131,27 @@ def _ipv6(data: bytes, at: int, vlans: tuple[int, ...]) -> Ip | str:
         return "no valid IPv6 header"
     payload = data[begin:end]
     return Ip(source, target, following, payload, end - at, part, end - begin - len(payload), vlans)
+
+
+def tunnelled(ip: Ip) -> Ip | None:
+    """The packet inside a tunnel without encryption: IP in IP (RFC 2003, RFC 4213) and GRE (RFC 2784, RFC 2890)."""
+    if ip.protocol not in (IP_IN_IP, IPV6_IN_IP, GRE) or ip.fragment is not None:
+        return None
+    payload = ip.payload
+    try:
+        if ip.protocol == GRE:
+            flags, kind = payload[0], _TWO.unpack_from(payload, 2)[0]
+            at = 4 + 4 * (bool(flags & 0x80) + bool(flags & 0x20) + bool(flags & 0x10))
+            if kind == ETHERTYPE_BRIDGED:
+                inner = network_layer(ETHERNET, payload[at:])
+            elif kind in (ETHERTYPE_IPV4, ETHERTYPE_IPV6):
+                inner = network_layer(RAW, payload[at:])
+            else:
+                return None
+        else:
+            inner = network_layer(RAW, payload)
+    except (IndexError, struct.error):
+        return None
+    if isinstance(inner, str) or inner.fragment is not None:
+        return None
+    return inner._replace(vlans=ip.vlans) if ip.vlans else inner

@@ -22,15 +22,17 @@ from casemate.evidence.readers.packets.connections import (
 )
 from casemate.evidence.readers.packets.detection import ENOUGH, PREFIX_BYTES, analyzer_for, tcp_service, udp_service
 from casemate.evidence.readers.packets.fragments import Fragments
-from casemate.evidence.readers.packets.layers import ICMP, ICMP6, TCP, UDP, Ip, network_layer
+from casemate.evidence.readers.packets.layers import ICMP, ICMP6, TCP, UDP, Ip, network_layer, tunnelled
 from casemate.evidence.readers.packets.protocols.base import MALFORMED
 from casemate.evidence.readers.packets.protocols.dns import Dns, looks_like_dns
 from casemate.evidence.readers.packets.streams import Half, Memory, Ref
 
-LIMIT_CONNECTIONS = 400_000
+LIMIT_CONNECTIONS = 200_000
+LIMIT_HELD = 256 * 1024 * 1024
+"""Bytes that all analysers hold together; looked at each time a quarter of it was delivered."""
 LIMIT_WAITING = 128 * 1024 * 1024
 SWEEP_EVERY = 50_000
-IDLE = 330_000_000
+LIMIT_TUNNELS = 4
 _TCP = struct.Struct(">HHIIBBHHH")
 
 Emit = Callable[[str, Ref, Mapping[str, str | None]], None]
@@ -50,6 +52,7 @@ class Tracker:
         self.evicted = self.cut = self.conflicts = self.failed = 0
         self.clock = 0
         self.count = 0
+        self.delivered = 0
 
     def packet(self, packet: Packet) -> tuple[Connection | None, bool, str]:
         """Take a packet: its connection, whether its originator sent it, and what it is."""
@@ -70,6 +73,11 @@ class Tracker:
             if whole is None:
                 return None, True, "fragment"
             ip = whole
+        for _ in range(LIMIT_TUNNELS):
+            inner = tunnelled(ip)
+            if inner is None:
+                break
+            ip = inner
         protocol = ip.protocol
         if protocol == TCP:
             return self._tcp(ip, ref)
@@ -183,6 +191,9 @@ class Tracker:
     def _delivered(self, connection: Connection, originator: bool, data: bytes, ref: Ref) -> None:
         analyzer = connection.analyzer
         if analyzer is not None:
+            self.delivered += len(data)
+            if self.delivered > LIMIT_HELD // 4:
+                self._relieve()
             try:
                 analyzer.data(originator, data, ref)
             except MALFORMED:
@@ -308,13 +319,21 @@ class Tracker:
         connection.halves = None
 
     def _sweep(self) -> None:
-        gone = [
-            connection
-            for connection, _ in self.open.values()
-            if connection.last is not None and self.clock - connection.last > IDLE
-        ]
-        for connection in gone:
+        """End connections that no packet can belong to any more."""
+        for connection in [one for one, _ in self.open.values() if one.expired(self.clock)]:
             self._end(connection)
+
+    def _relieve(self) -> None:
+        """Stop reading the connections that hold most, if all together hold too much."""
+        self.delivered = 0
+        holding = [(one.analyzer.held(), one.uid, one) for one, _ in self.open.values() if one.analyzer is not None]
+        held = sum(size for size, _, _ in holding)
+        for size, _, connection in sorted(holding, reverse=True, key=lambda one: one[:2]):
+            if held <= LIMIT_HELD:
+                break
+            held -= size
+            self.memory.reached += 1
+            self._drop(connection)
 
 
 def _turned(middle: bytes | tuple[int, int]) -> bytes | tuple[int, int]:

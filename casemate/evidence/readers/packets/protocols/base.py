@@ -87,6 +87,10 @@ class Analyzer:
     def finish(self) -> None:
         """The connection is over."""
 
+    def held(self) -> int:
+        """Bytes that wait for the rest of a message."""
+        return 0
+
 
 def text(data: bytes, limit: int = 4096) -> str:
     """Bytes as text: UTF-8 where it is, else Latin-1's look with escapes."""

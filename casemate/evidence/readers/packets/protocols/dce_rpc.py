@@ -224,6 +224,9 @@ class DceRpc(Analyzer):
     def gap(self, originator: bool, size: int, ref: Ref) -> None:
         self.pipe.buffers[not originator].clear()
 
+    def held(self) -> int:
+        return sum(map(len, self.pipe.buffers))
+
     def finish(self) -> None:
         self.pipe.calls.finish()
 

@@ -122,6 +122,9 @@ class Dns(Analyzer):
             values["rtt"] = f"{(ref.time - begun.time) / 1e6:.6f}"
         self._give(begun, {**before, **values})
 
+    def held(self) -> int:
+        return sum(map(len, self.buffers))
+
     def finish(self) -> None:
         while self.waiting:
             self._give(*self.waiting.popitem(last=False)[1])

@@ -77,6 +77,9 @@ class Http(Analyzer):
         elif side.state not in (UNTIL_CLOSE, TUNNEL):
             self.done = True
 
+    def held(self) -> int:
+        return sum(len(side.buffer) for side in self.sides)
+
     def finish(self) -> None:
         if self.current is not None:
             self._give(self.sides[1].body)

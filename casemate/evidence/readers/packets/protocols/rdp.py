@@ -61,6 +61,9 @@ class Rdp(Analyzer):
                 self.values["security_protocol"] = "RDP"
             self.finish()
 
+    def held(self) -> int:
+        return sum(map(len, self.buffers))
+
     def finish(self) -> None:
         if self.ref is not None:
             self.emit("zeek_rdp", self.ref, {**self.common, **self.values})

@@ -90,6 +90,9 @@ class Smb(Analyzer):
         buffer.clear()
         self.lost[side] = True
 
+    def held(self) -> int:
+        return sum(map(len, self.buffers))
+
     def finish(self) -> None:
         for originator in (True, False):
             buffer = self.buffers[not originator]

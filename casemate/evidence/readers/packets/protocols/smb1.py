@@ -18,6 +18,8 @@ NEGOTIATE, SESSION_SETUP, TREE_CONNECT, NT_CREATE = 0x72, 0x73, 0x75, 0xA2
 READ_ANDX, WRITE_ANDX, CLOSE = 0x2E, 0x2F, 0x04
 PRIMARIES = {TRANSACTION: "TRANS", TRANSACTION2: "TRANS2", NT_TRANSACT: "NT_TRANS"}
 UNICODE = 0x8000
+HEAD_BYTES = 1024
+"""Of longer data the beginning is told apart as well: some tools fill the rest with noise."""
 LISTS = (TRANSACTION2, NT_TRANSACT)
 _HEADER = struct.Struct("<4sBIBHH8sHHHHH")
 Values = dict[str, str | None]
@@ -121,7 +123,7 @@ class Smb1(SmbParts):
             names = ("total_parameters", "total_data", "parameters", "", "parameter_displacement", "data", "",
                      "data_displacement")  # fmt: skip
             values |= {name: str(value) for name, value in zip(names, fields, strict=True) if name}
-            values["data_digest"] = _digest(message[fields[6] : fields[6] + fields[5]])
+            _digests(values, message[fields[6] : fields[6] + fields[5]])
             return None
         if code == SESSION_SETUP:
             size = struct.unpack_from("<H", words, 4)[0]
@@ -206,7 +208,7 @@ class Smb1(SmbParts):
             "data": str(data),
         }
         content = message[where : where + data]
-        values["data_digest"] = _digest(content)
+        _digests(values, content)
         if code in LISTS and len(content) >= 4:
             values["fea_size"] = str(struct.unpack_from("<I", content)[0])
             values["fea_well_formed"] = str(_fea_walk(content))
@@ -291,6 +293,12 @@ class Smb1(SmbParts):
         rest = rest[(len(user) + 1) * (2 if wide else 1) :]
         domain = _string(rest, wide)
         self.logon.values, self.logon.ref = {"username": user or None, "domainname": domain or None}, ref
+
+
+def _digests(values: Values, data: bytes) -> None:
+    values["data_digest"] = _digest(data)
+    if len(data) >= HEAD_BYTES:
+        values["head_digest"] = _digest(data[:HEAD_BYTES])
 
 
 def _digest(data: bytes) -> str | None:

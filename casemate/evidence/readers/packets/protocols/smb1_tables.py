@@ -29,7 +29,7 @@ SMB1_MESSAGE = NativeTable(
         *("subcommand", "name", "timeout", "total_parameters", "total_data", "max_parameters", "max_data"),
         *("parameters", "parameter_displacement", "data", "data_displacement", "fea_size", "fea_well_formed"),
         *("fid", "offset_low", "write_mode", "remaining", "capabilities", "security_blob", "buffer_size"),
-        *("announced", "delivered", "content", "share", "packets", "data_digest"),
+        *("announced", "delivered", "content", "share", "packets", "data_digest", "head_digest"),
     ),
     "SMB1 messages in packet captures, one row each, and messages of SMB connections that were announced and never "
     "sent whole (command `unfinished`).",

@@ -58,6 +58,9 @@ class Ssh(Analyzer):
     def gap(self, originator: bool, size: int, ref: Ref) -> None:
         self._check(True)
 
+    def held(self) -> int:
+        return sum(map(len, self.buffers))
+
     def finish(self) -> None:
         self._check(True)
 

@@ -75,6 +75,9 @@ class Tls(Analyzer):
     def gap(self, originator: bool, size: int, ref: Ref) -> None:
         self._stop()
 
+    def held(self) -> int:
+        return sum(map(len, (*self.records, *self.handshakes)))
+
     def finish(self) -> None:
         self._stop()
 
