@@ -183,15 +183,15 @@ def _attempts(given: ReportInput) -> Iterator[Node]:
     rows = []
     for row in given.attempts:
         finding = first.get(row["id"])
-        link = element("a", "first finding", href=f"#f-{finding}") if finding else ""
+        link = element("a", "first finding", class_="w", href=f"#f-{finding}") if finding else ""
         rows.append(
             (
                 _time(row["started"]),
                 _time(row["ended"]),
-                _end(row["source"]),
-                _end(row["scope"]),
-                _words(row["intent"]),
-                _words(row["vector"]),
+                element("span", _end(row["source"]), class_="e"),
+                element("span", _end(row["scope"]), class_="e wide"),
+                element("span", _words(row["intent"]), class_="w"),
+                element("span", _words(row["vector"]), class_="w"),
                 element("span", row["outcome"], class_=_outcome(row["outcome"])),
                 _count(row["findings"]),
                 link,

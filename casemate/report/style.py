@@ -44,6 +44,9 @@ vertical-align:bottom}
 td{border-bottom:1px solid var(--line);padding:4px 10px 4px 0;vertical-align:top;overflow-wrap:anywhere}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 td.t,.t{white-space:nowrap;font-variant-numeric:tabular-nums}
+.w,td .succeeded,td .failed,td .blocked,td .unknown{overflow-wrap:normal}
+.e{display:inline-block;min-width:11ch}
+.wide{min-width:17ch}
 .two{display:grid;grid-template-columns:1fr 1fr;gap:28px}
 .sev{display:inline-block;min-width:62px;font-size:12px;font-weight:700;white-space:nowrap}
 .critical,.high,.succeeded{color:var(--bad)}
@@ -92,7 +95,9 @@ h2{break-after:avoid;margin-top:20px}
 h3,.meta{break-after:avoid}
 article,.card,.blind,tr,svg,.cell{break-inside:avoid}
 thead{display:table-header-group}
-table,.why,.meta,.note{font-size:8.5pt}
+.why,.meta,.note{font-size:8.5pt}
+table{font-size:8pt}
+td,th{padding-right:6px}
 code,pre{font-size:7.5pt}
 .tlp,.blind,.card,pre,svg *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 }
