@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from casemate.engine.parts import empty_columns
 from casemate.schema.native import UTC_MICROSECONDS
 
 BATCH_ROWS = 65_536
@@ -36,12 +37,13 @@ def stored_batches(
     wanted = list(columns) if columns is not None else schema.names
     text = [name for name in wanted if schema.field(name).type == pa.string()]
     for part in parts:
-        missing = (lacking or {}).get(part, frozenset())
-        present = [name for name in wanted if name not in missing]
-        kept = [name for name in text if name not in missing]
         # read_dictionary keeps the file's own dictionaries: distinct values cost nothing again
-        with pq.ParquetFile(part, read_dictionary=kept, memory_map=False, pre_buffer=True) as file:
-            for batch in file.iter_batches(batch_size=rows, columns=present, use_threads=True):
+        there = [name for name in text if name not in (lacking or {}).get(part, frozenset())]
+        with pq.ParquetFile(part, read_dictionary=there, memory_map=False, pre_buffer=True) as file:
+            missing = (lacking or {}).get(part, frozenset()) | empty_columns(file)
+            present = [name for name in wanted if name not in missing]
+            some = present or file.schema_arrow.names[:1]  # without any column, rows could not be counted
+            for batch in file.iter_batches(batch_size=rows, columns=some, use_threads=True):
                 yield _completed(batch, wanted, schema) if missing else batch.select(present)
 
 

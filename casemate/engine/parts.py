@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -26,6 +27,7 @@ from casemate.errors import CaseDamaged
 
 PART_BYTES = 128 * 1024 * 1024  # a part is closed once it is this long, so it stays below 256 MiB
 ROW_GROUP_ROWS = 32 * 1024
+EMPTY_COLUMNS = "casemate.empty_columns"  # in the metadata of a part
 TEXT_KEYS = frozenset({"evidence", "id", "finding"})
 """Text columns of which each row group knows the least and the greatest value: what rows are looked up by."""
 _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
@@ -71,6 +73,16 @@ class Part:
     bytes: int
     sha256: str
     schema: pa.Schema
+
+
+def empty_columns(file: pq.ParquetFile) -> frozenset[str]:
+    """The columns of a part that hold no value, as its writer noted; reading those takes time for nothing."""
+    noted = (file.metadata.metadata or {}).get(EMPTY_COLUMNS.encode(), b"[]")
+    try:
+        names = json.loads(noted)
+    except ValueError:
+        return frozenset()
+    return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()
 
 
 def write_part(folder: str | Path, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> StagedPart:
@@ -132,6 +144,7 @@ class _PartWriter:
         os.close(descriptor)
         self._path = Path(name)
         self._table, self._schema, self._rows = table, schema, 0
+        self._empty = list(schema.names)  # columns without any value so far
         self._sink = pa.OSFile(name, "wb")
         stored = pa.schema([field.with_type(_stored_type(field.type)) for field in schema])
         keyed = [field.name for field in schema if not pa.types.is_string(field.type) or field.name in TEXT_KEYS]
@@ -152,8 +165,10 @@ class _PartWriter:
     def write(self, rows: pa.Table) -> None:
         self._writer.write_table(rows, row_group_size=max(len(rows), 1))
         self._rows += len(rows)
+        self._empty = [name for name in self._empty if rows.column(name).null_count == len(rows)]
 
     def close(self) -> StagedPart:
+        self._writer.add_key_value_metadata({EMPTY_COLUMNS: json.dumps(self._empty)})
         self._writer.close()
         self._sink.close()
         with self._path.open("rb") as stream:

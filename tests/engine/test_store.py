@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 
+from casemate.engine.batches import stored_batches
 from casemate.engine.canonical import canonical_hash
 from casemate.engine.compaction import compact
 from casemate.engine.files import replace_file
-from casemate.engine.parts import schema_from_json, schema_to_json, write_part, write_parts
+from casemate.engine.parts import empty_columns, schema_from_json, schema_to_json, write_part, write_parts
 from casemate.engine.state import LiveState
 from casemate.engine.store import FOLDERS, Store
 from casemate.errors import CannotFinish, CaseDamaged
@@ -305,3 +306,16 @@ def test_row_hash_sees_values_that_changed_rows() -> None:
     one = pa.RecordBatch.from_pylist([{"n": 1, "l": ["a"]}, {"n": 2, "t": 5, "l": ["b"]}], schema=schema)
     other = pa.RecordBatch.from_pylist([{"n": 2, "l": ["a"]}, {"n": 1, "t": 5, "l": ["b"]}], schema=schema)
     assert canonical_hash([one]) != canonical_hash([other])
+
+
+def test_columns_without_values_come_out_null(tmp_path: Path) -> None:
+    schema = pa.schema([("evidence", pa.string()), ("name", pa.string()), ("count", pa.int64())])
+    some = pa.RecordBatch.from_pydict({"evidence": ["a", "b"]})
+    other = pa.RecordBatch.from_pydict({"evidence": ["c"], "count": [3]})
+    full, empty = (write_part(tmp_path, "t", schema, batches) for batches in ([some, other], [some]))
+    assert [empty_columns(pq.ParquetFile(part.file)) for part in (full, empty)] == [{"name"}, {"name", "count"}]
+    parts = [Path(full.file), Path(empty.file)]
+    for columns in (None, ["count"], ["name"]):
+        rows = pa.Table.from_batches(stored_batches(parts, schema, columns)).to_pydict()
+        expected = {"evidence": list("abcab"), "name": [None] * 5, "count": [None, None, 3, None, None]}
+        assert rows == {name: expected[name] for name in columns or schema.names}
