@@ -26,6 +26,7 @@ COMMANDS: tuple[str, ...] = (
     "export",
     "report",
     "scan",
+    "gate",
     "rerun",
     "case",
     "custody",

@@ -17,6 +17,7 @@ from casemate.explore.findings import RECORDS_SHOWN
 from casemate.explore.pivots import FIELDS
 from casemate.explore.tunings import STATES as TUNING_STATES
 from casemate.export.run import SCOPES, TARGETS
+from casemate.gate.decide import RULES as GATE_RULES
 from casemate.intel.crosswalk import STATUSES
 from casemate.intel.origins_sources import KINDS as ORIGIN_KINDS
 from casemate.intel.origins_store import DATED_BY
@@ -857,6 +858,56 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
             bytes_skipped=COUNT,
             reasons_left_off=COUNT,
             confined=_or_null(TRUTH),
+        ),
+    ),
+    "gate_check": (
+        "casemate gate check --json, one line of the audit record (which adds previous), POST /decide of gate serve",
+        _object(
+            event=_one_of("gate_decision"),
+            time=TIME,
+            allowed=TRUTH,
+            path=TEXT,
+            digest=SHA256,
+            bytes=COUNT,
+            files=COUNT,
+            verdicts=_counts(),
+            destination=NULL_TEXT,
+            policy=TEXT,
+            policy_sha256=SHA256,
+            approved_by=_listed(TEXT),
+            rules=_listed(_object(rule=_one_of(*GATE_RULES), passed=TRUTH, text=TEXT, seconds=NUMBER)),
+            refused_by=_listed(_one_of(*GATE_RULES)),
+            seconds=NUMBER,
+        ),
+    ),
+    "gate_sign": ("casemate gate sign --json", _object(path=TEXT, signature=TEXT, bytes=COUNT)),
+    "gate_verify": ("casemate gate verify --json", _object(path=TEXT, verified=TRUTH, why=NULL_TEXT, files=COUNT)),
+    "gate_approve": (
+        "casemate gate approve --json, one line of a file of approvals",
+        _object(artifact=SHA256, by=TEXT, time=TIME, destination=NULL_TEXT),
+    ),
+    "gate_cost": (
+        "casemate gate cost --json",
+        _object(
+            decisions=COUNT,
+            held_back=COUNT,
+            share_held_back=_or_null(NUMBER),
+            bytes=COUNT,
+            seconds=NUMBER,
+            seconds_per_artifact=_object(
+                mean=_or_null(NUMBER), median=_or_null(NUMBER), p95=_or_null(NUMBER), most=_or_null(NUMBER)
+            ),
+            rules=_counts(
+                _object(
+                    asked=COUNT,
+                    held_back=COUNT,
+                    only=COUNT,
+                    seconds=NUMBER,
+                    share_held_back=NUMBER,
+                    seconds_per_artifact=NUMBER,
+                )
+            ),
+            broken=_listed(_object(file=TEXT, line=COUNT, what=TEXT)),
         ),
     ),
     "report": (
