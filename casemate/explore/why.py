@@ -46,6 +46,8 @@ EVENTS_SHOWN = 200
 SUPPRESSED = "suppressed_findings"
 BINARY = b"**\x00\x00"
 """How a record of a Windows event log begins."""
+PACKET_TABLES = ("packet", "smb1_message")
+"""Records of these tables are packets as captured."""
 VALUE_DEPTH = 40
 SINGLE = ("sigma", "sigma_decoded")
 """Detectors of findings on one record."""
@@ -228,13 +230,16 @@ def _record(
         offset=place.offset,
         length=place.length,
         sha256=own.sha256,
-        content=None
-        if own.content.startswith(BINARY)
-        else own.content[:TEXT_BYTES].decode("utf-8", "backslashreplace"),
+        content=None if _is_binary(own) else own.content[:TEXT_BYTES].decode("utf-8", "backslashreplace"),
         fields=fields,
         before=tuple(told[:here]),
         after=tuple(told[here:]),
     )
+
+
+def _is_binary(record: OriginalRecord) -> bool:
+    """Whether a record's bytes are no text: binary XML of Windows, packets."""
+    return record.content.startswith(BINARY) or record.place.table in PACKET_TABLES
 
 
 def _neighbours(
@@ -251,7 +256,7 @@ def _neighbours(
         address = f"{one.place.evidence}:{one.place.record}"
         row = rows.get(one.place)
         time = row.to_pylist()[0]["time_raw"] if row is not None else None
-        if one.content.startswith(BINARY) and row is not None:
+        if _is_binary(one) and row is not None:
             text = " ".join(f"{name}={value}" for name, value in fields_of(row).items())
         else:
             text = one.content[:TEXT_BYTES].decode("utf-8", "backslashreplace")

@@ -104,7 +104,24 @@ def otherwise(detector: str, tree: Any) -> tuple[str, ...]:
         return ()
     if detector == "sigma_correlation":
         return tuple(_correlation(tree))
+    if detector == "signature":
+        return tuple(_signature(tree))
     return tuple(_behaviour(tree)) if detector.startswith("behaviour.") else ()
+
+
+def _signature(tree: Mapping[str, Any]) -> Iterator[str]:
+    outcome = tree.get("outcome")
+    if isinstance(outcome, Mapping):
+        yield f"{tree.get('result')}, {outcome.get('outcome')}: {outcome.get('because')}"
+    features = [one for one in tree.get("features") or () if isinstance(one, Mapping)]
+    for feature in features:
+        told = {"agrees": "holds", "differs": "differs", "cannot be told": "cannot be told"}.get(
+            str(feature.get("agrees"))
+        )
+        needed = f"; {feature.get('because')} ({feature.get('source')})" if feature.get("kind") == "invariant" else ""
+        yield f"{told}: {feature.get('states')}; seen: {feature.get('seen') or 'none'}{needed}"
+    if tree.get("checked"):
+        yield f"this signature was checked {tree['checked']}"
 
 
 def _behaviour(tree: Mapping[str, Any]) -> Iterator[str]:
