@@ -1,0 +1,108 @@
+"""How fast captures are read, and beside what.
+
+    python benchmarks/packets.py CAPTURE... [--repeat N]
+
+Each capture is read N times in this process; CPU seconds, megabytes and packets a second are printed, beside bare
+decoding by dpkt and beside tshark where these are installed (same file, same run).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import io
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from casemate.evidence.readers.base import ReadContext, Tally
+from casemate.evidence.readers.packets.capture import Framing, is_classic, read_packets
+from casemate.evidence.readers.packets.layers import network_layer
+from casemate.evidence.readers.pcap import PCAP_READER, PCAPNG_READER
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Content:
+    """A capture in memory."""
+
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def open(self) -> io.BytesIO:
+        return io.BytesIO(self.data)
+
+
+def whole(content: Content) -> int:
+    """Everything the reader does."""
+    reader = PCAP_READER if is_classic(content.data[:24]) else PCAPNG_READER
+    records = 0
+    for item in reader.read(content, ReadContext("capture", NOW)):
+        if isinstance(item, Tally):
+            records = item.records
+    return records
+
+
+def layers(content: Content) -> int:
+    """Framing and headers only."""
+    count = 0
+    for packet in read_packets(content.open(), Framing()):
+        count += 1
+        if hasattr(packet, "data"):
+            network_layer(packet.link, packet.data)
+    return count
+
+
+def dpkt_layers(content: Content) -> int:
+    """Framing and headers by dpkt, which decodes the whole stack."""
+    dpkt = importlib.import_module("dpkt")
+    classic = is_classic(content.data[:24])
+    reader = dpkt.pcap.Reader(content.open()) if classic else dpkt.pcapng.Reader(content.open())
+    count = 0
+    for _, data in reader:
+        dpkt.ethernet.Ethernet(data)
+        count += 1
+    return count
+
+
+def timed(name: str, work, content: Content, repeat: int) -> None:
+    """Print one line: best of `repeat` runs."""
+    best, count = float("inf"), 0
+    for _ in range(repeat):
+        begun = time.process_time()
+        count = work(content)
+        best = min(best, time.process_time() - begun)
+    size = content.size / 1e6
+    print(f"  {name:<22} {best:7.2f} s CPU {size / best:8.1f} MB/s {count / best:10,.0f} packets/s")
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("captures", nargs="+", type=Path)
+    parser.add_argument("--repeat", type=int, default=3)
+    given = parser.parse_args()
+    for path in given.captures:
+        content = Content(path.read_bytes())
+        print(f"{path.name}: {content.size / 1e6:.1f} MB")
+        timed("reader", whole, content, given.repeat)
+        timed("framing and headers", layers, content, given.repeat)
+        if importlib.util.find_spec("dpkt") is not None:
+            timed("dpkt, headers", dpkt_layers, content, given.repeat)
+        if shutil.which("tshark"):
+            begun = time.perf_counter()
+            subprocess.run(["tshark", "-r", str(path), "-q", "-z", "conv,tcp"], check=False, capture_output=True)
+            seconds = time.perf_counter() - begun
+            print(f"  {'tshark -z conv,tcp':<22} {seconds:7.2f} s      {content.size / 1e6 / seconds:8.1f} MB/s")
+
+
+if __name__ == "__main__":
+    main()
