@@ -14,7 +14,6 @@ are taken out of the older evidence in the same commit that brings the new one i
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ import pyarrow.parquet as pq
 
 from casemate.engine.parts import Part
 from casemate.engine.store import Stage, Store
-from casemate.evidence.lines import UTF16, LineBlock, read_lines
+from casemate.evidence.lines import LineBlock, read_lines, utf16_of
 from casemate.evidence.readers.base import Source
 from casemate.schema.case_tables import EVIDENCE
 
@@ -99,9 +98,9 @@ def line_start(older: Source, line_bytes: int) -> LineStart:
     """Where reading goes on after `older`: behind its last line, or at the start of an unfinished one."""
     with older.open() as stream:
         head = stream.read(4)
-        encoding = None if head == codecs.BOM_UTF32_LE else UTF16.get(head[:2])
-        if encoding is not None:
-            return _line_start_utf16(older, encoding, line_bytes)
+        wide = utf16_of(head)
+        if wide is not None:
+            return _line_start_utf16(older, *wide, line_bytes)
         stream.seek(0)
         lines, offset, last_end = 0, 0, 0
         while data := stream.read(HASH_BYTES):
@@ -113,8 +112,8 @@ def line_start(older: Source, line_bytes: int) -> LineStart:
     return LineStart(last_end, lines + 1, last_end < offset)
 
 
-def _line_start_utf16(older: Source, encoding: str, line_bytes: int) -> LineStart:
-    record, offset = 1, 2
+def _line_start_utf16(older: Source, encoding: str, begin: int, line_bytes: int) -> LineStart:
+    record, offset = 1, begin
     with older.open() as stream:
         for item in read_lines(stream, line_bytes=line_bytes):
             if isinstance(item, LineBlock):

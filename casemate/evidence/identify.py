@@ -7,10 +7,10 @@ those of the formats' own documents, collected in the ``file(1)`` magic data bas
 
 from __future__ import annotations
 
-import codecs
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from casemate.evidence.lines import as_utf8
 from casemate.evidence.readers.base import ReaderSpec
 
 HEAD_BYTES = 256 * 1024
@@ -76,7 +76,6 @@ BINARIES: tuple[Signature, ...] = (
 )
 """Formats known by name for which there is no reader; readers are asked before these."""
 
-UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 PICKLE_PROTOCOLS = (b"\x80\x02", b"\x80\x03", b"\x80\x04\x95", b"\x80\x05\x95")
 TAR_BLOCK = 512
 TAR_CHECKSUM = slice(148, 156)
@@ -151,7 +150,7 @@ def _plausible(container: str, head: bytes) -> bool:
 
 def _most_confident(head: bytes, readers: Sequence[ReaderSpec], above: int) -> ReaderSpec | None:
     best, confidence = None, above
-    for content in (head, *_as_utf8(head)):
+    for content in dict.fromkeys((head, as_utf8(head))):  # UTF-16 also as the readers will see its lines
         for reader in readers:
             try:
                 said = reader.recognise(content)
@@ -160,13 +159,6 @@ def _most_confident(head: bytes, readers: Sequence[ReaderSpec], above: int) -> R
             if said > confidence:
                 best, confidence = reader, said
     return best
-
-
-def _as_utf8(head: bytes) -> Iterator[bytes]:
-    """Text in UTF-16 with its mark, as the readers will see its lines (:func:`casemate.evidence.lines.read_lines`)."""
-    encoding = UTF16.get(head[:2])
-    if encoding is not None and not head.startswith(codecs.BOM_UTF32_LE):
-        yield head[2:].decode(encoding, "replace").encode()
 
 
 def _structured(head: bytes) -> str | None:

@@ -1,6 +1,6 @@
 """Text evidence as numbered lines: exact offsets, bounded memory, nothing skipped.
 
-A line ends with LF or CR LF (UTF-16 files, known by their byte-order mark, likewise).  Only these
+A line ends with LF or CR LF (UTF-16 files, see :func:`utf16_of`, likewise).  Only these
 end a line: U+2028, form feeds and lone CR do not, or two tools would number lines differently.
 """
 
@@ -17,6 +17,31 @@ import numpy.typing as npt
 BLOCK_BYTES = 8 * 1024 * 1024
 UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _CARRIAGE_RETURN = 13
+
+
+def utf16_of(head: bytes) -> tuple[str, int] | None:
+    """Encoding of UTF-16 content and where its text begins; None for any other.
+
+    Told by the first four bytes alone, so that all who read agree: by the byte-order mark, or without one
+    by two printable ASCII characters.
+    """
+    encoding = UTF16.get(head[:2])
+    if encoding is not None:
+        return None if head[:4] == codecs.BOM_UTF32_LE else (encoding, 2)
+    for high, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        zeros, letters = head[high:4:2], head[1 - high : 4 : 2]
+        if zeros == b"\x00\x00" and len(letters) == 2 and all(32 <= letter < 127 for letter in letters):
+            return encoding, 0
+    return None
+
+
+def as_utf8(head: bytes) -> bytes:
+    """The beginning of UTF-16 content as UTF-8, without its mark; any other as it is."""
+    found = utf16_of(head)
+    if found is None:
+        return head
+    encoding, begin = found
+    return head[begin : begin + (len(head) - begin) // 2 * 2].decode(encoding, "replace").encode()
 
 
 class LineBlock:
@@ -107,10 +132,10 @@ def read_lines(
     """
     stream.seek(0)
     mark = stream.read(4)
-    if mark[:2] == b"\xff\xfe" and mark != b"\xff\xfe\x00\x00":
-        yield from _split(stream, 2, "utf-16-le", max(start_offset, 2), start_record, line_bytes, block_bytes)
-    elif mark[:2] == b"\xfe\xff":
-        yield from _split(stream, 2, "utf-16-be", max(start_offset, 2), start_record, line_bytes, block_bytes)
+    wide = utf16_of(mark)
+    if wide is not None:
+        encoding, begin = wide
+        yield from _split(stream, 2, encoding, max(start_offset, begin), start_record, line_bytes, block_bytes)
     else:
         begin = 3 if mark[:3] == b"\xef\xbb\xbf" else 0
         yield from _split(stream, 1, None, max(start_offset, begin), start_record, line_bytes, block_bytes)

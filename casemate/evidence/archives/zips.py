@@ -51,6 +51,8 @@ def zip_members(stream: BinaryIO, unpacking: Unpacking) -> Iterator[Member]:
     except (*ERRORS, MemoryError) as error:
         unpacking.note(f"the zip archive's directory is unreadable ({error}); members were taken by their own headers")
         yield from remaining_members(stream, unpacking)
+        if not unpacking.members:
+            unpacking.note("no member was found; nothing was unpacked")
         return
     for info in infos:
         if info.is_dir():

@@ -15,7 +15,7 @@ from typing import Any
 
 from casemate.evidence.readers import openssh, syslog_programs, timestamps
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
-from casemate.evidence.readers.json_records import Converted, read_records, sample
+from casemate.evidence.readers.json_records import Converted, invalid_address, read_records, sample
 from casemate.evidence.readers.json_values import as_text
 from casemate.limits import Limits
 from casemate.schema.native import NativeTable
@@ -52,6 +52,8 @@ def convert(fields: dict[str, Any], limits: Limits) -> Converted | str:
     if program and message:
         for name, text in syslog_programs.parse(program, message).items():
             values[name] = text
+        if (address := values.get("source_ip")) and invalid_address(address):
+            flags = (*flags, "address_invalid")
     time_raw = values.get("__REALTIME_TIMESTAMP")
     time, said = timestamps.read_epoch(time_raw, 1) if time_raw else (None, ("time_unreadable",))
     return Converted(values, time, time_raw, (*flags, *said))
@@ -91,12 +93,12 @@ def _read(source: Source, context: ReadContext, documents: bool) -> Iterator[Row
 
 JOURNALD_LINES = ReaderSpec(
     "journald-json",
-    1,
+    2,
     (JOURNALD,),
     partial(_recognise, documents=False),
     partial(_read, documents=False),
     continues=True,
 )
 JOURNALD_DOCUMENTS = ReaderSpec(
-    "journald-json-pretty", 1, (JOURNALD,), partial(_recognise, documents=True), partial(_read, documents=True)
+    "journald-json-pretty", 2, (JOURNALD,), partial(_recognise, documents=True), partial(_read, documents=True)
 )

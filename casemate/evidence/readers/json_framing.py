@@ -1,19 +1,18 @@
 """JSON evidence as blocks of records: one a line, or the elements of documents and arrays.
 
-UTF-16 (what Windows PowerShell writes unless told otherwise) is known by its byte-order mark; places
-are those of the file in both cases.
+UTF-16 (what Windows PowerShell writes unless told otherwise) is read as well; places are those of the
+file in both cases.
 """
 
 from __future__ import annotations
 
-import codecs
 import io
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, cast
 
 import numpy as np
 
-from casemate.evidence.lines import LineBlock, OverlongLine, read_lines
+from casemate.evidence.lines import LineBlock, OverlongLine, read_lines, utf16_of
 from casemate.evidence.readers.base import ReadContext, Reject
 from casemate.evidence.readers.json_elements import BrokenElement, Framing, JsonElement, read_elements
 
@@ -75,19 +74,19 @@ class Utf16Units(io.RawIOBase):
     Units over 255 read as 255: no bracket, no quote, and never written anywhere.
     """
 
-    def __init__(self, stream: BinaryIO, encoding: str) -> None:
+    def __init__(self, stream: BinaryIO, encoding: str, begin: int) -> None:
         self._stream = stream
-        self._encoding = encoding
+        self._encoding, self._begin = encoding, begin
         self._unit = 0
 
     @classmethod
     def of(cls, stream: BinaryIO) -> Utf16Units | None:
-        """For a stream that begins with a byte-order mark of UTF-16, else None."""
-        encoding = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}.get(stream.read(2))
-        return cls(stream, encoding) if encoding else None
+        """For a stream of UTF-16, else None."""
+        wide = utf16_of(stream.read(4))
+        return cls(stream, *wide) if wide is not None else None
 
     def read(self, size: int = -1) -> bytes:
-        self._stream.seek(2 + 2 * self._unit)
+        self._stream.seek(self._begin + 2 * self._unit)
         data = self._stream.read(2 * size if size >= 0 else -1)
         self._unit += len(data) // 2
         kind = "<u2" if self._encoding == "utf-16-le" else ">u2"
@@ -95,7 +94,7 @@ class Utf16Units(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         if whence == io.SEEK_END:
-            offset += (self._stream.seek(0, io.SEEK_END) - 2) // 2
+            offset += (self._stream.seek(0, io.SEEK_END) - self._begin) // 2
         self._unit = offset
         return offset
 
@@ -104,7 +103,7 @@ class Utf16Units(io.RawIOBase):
 
     def in_file(self, item: JsonElement | BrokenElement) -> JsonElement | BrokenElement:
         """The element with its place in the file, and its bytes as UTF-8."""
-        offset, length = 2 + 2 * item.offset, 2 * item.length
+        offset, length = self._begin + 2 * item.offset, 2 * item.length
         if isinstance(item, BrokenElement):
             return BrokenElement(item.record, offset, length, item.reason)
         self._stream.seek(offset)

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import codecs
 import io
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
-from casemate.evidence.lines import LineBlock, read_lines
+from casemate.evidence.lines import LineBlock, as_utf8, read_lines
 from casemate.evidence.readers.json_elements import JsonElement, read_elements
 
 LINES_LOOKED_AT = 20
 DEPTH = 64
-
-
-def as_utf8(head: bytes) -> bytes:
-    """UTF-16 with a byte-order mark as UTF-8; anything else as it is."""
-    if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and head[:4] != codecs.BOM_UTF32_LE:
-        return head[: len(head) // 2 * 2].decode("utf-16", "replace").encode()
-    return head
 
 
 def head_lines(head: bytes) -> list[bytes]:

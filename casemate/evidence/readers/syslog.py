@@ -11,8 +11,9 @@ What a line may look like (an optional ``<PRI>`` stands before each):
 A line of none of these forms is kept whole in ``message`` with the flag ``time_unreadable``.  A year that
 is missing is the latest that puts the file's last line before the file's own date, counted back over
 the turns of the year between the lines, and flagged; a zone that is missing is taken to be UTC, and flagged.
-Messages of sshd, sudo, su, cron, ... are read further (:mod:`.syslog_programs`).  Events of Sysmon for Linux
-inside a message go to ``linux_sysmon`` (:mod:`.sysmon_linux`).
+Messages of sshd, sudo, su, cron, ... are read further (:mod:`.syslog_programs`); a source that is written like
+an address and is none is flagged.  Events of Sysmon for Linux inside a message go to ``linux_sysmon``
+(:mod:`.sysmon_linux`).
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
-from casemate.evidence.lines import UTF16
+from casemate.evidence.lines import utf16_of
 from casemate.evidence.readers import openssh, syslog_programs, sysmon_linux
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
+from casemate.evidence.readers.json_records import invalid_address
 from casemate.evidence.readers.row_builder import RowBuilder
 from casemate.evidence.readers.syslog_lines import Line, parse_line, recognise
 from casemate.evidence.readers.syslog_times import Clock, first_year
@@ -97,6 +99,8 @@ def read(source: Source, context: ReadContext) -> Iterator[Rows | Reject | Tally
                     more = _read_further(values, before)
                     if more:
                         values.update(more)
+                        if (address := more.get("source_ip")) and invalid_address(address):
+                            flags = (*flags, "address_invalid")
                     before = values
             builder = rows[table]
             builder.add(*texts.place(index), time=time, time_raw=time_raw, flags=flags, values=values)
@@ -120,7 +124,7 @@ def _said_before(source: Source, context: ReadContext) -> Mapping[str, str | Non
         return before
     most_fields = context.limits.fields_per_record
     with source.open() as stream:
-        encoding = UTF16.get(stream.read(2), "utf-8")
+        encoding, _ = utf16_of(stream.read(4)) or ("utf-8", 0)
         begin = max(0, context.start_offset - BYTES_BEFORE)
         stream.seek(begin)
         data = stream.read(context.start_offset - begin)
@@ -153,4 +157,4 @@ def _said(program: str, message: str) -> dict[str, str]:
     return syslog_programs.parse(program, message)
 
 
-SYSLOG_READER = ReaderSpec("syslog", 1, (SYSLOG, sysmon_linux.LINUX_SYSMON), recognise, read, continues=True)
+SYSLOG_READER = ReaderSpec("syslog", 2, (SYSLOG, sysmon_linux.LINUX_SYSMON), recognise, read, continues=True)

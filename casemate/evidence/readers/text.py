@@ -7,19 +7,17 @@ rejected with its place.  No time is read: nobody knows where it would stand.
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 
-from casemate.evidence.lines import LineBlock, read_lines
+from casemate.evidence.lines import UTF16, LineBlock, as_utf8, read_lines, utf16_of
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
 from casemate.schema.native import UTC_MICROSECONDS, NativeTable
 
 LINES = NativeTable("lines", ("text",), "Lines of text in a format that no reader knows.")
 
-UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 ODD_CONTROLS = bytes({*range(1, 9), 11, *range(14, 27), 28, 29, 30, 31, 127})
 MOST_ODD = 0.02
 MOST_NUL = 0.4
@@ -28,12 +26,12 @@ NOTE = "text in a format that no reader knows; kept line by line in the table 'l
 
 
 def recognise(head: bytes) -> int:
-    """1 (any other reader is more confident) for text of any eight-bit encoding or marked UTF-16, else 0."""
+    """1 (any other reader is more confident) for text of any eight-bit encoding or UTF-16, else 0."""
     if not head:
         return 0
-    if head.startswith(UTF16_MARKS) and not head.startswith(codecs.BOM_UTF32_LE):
+    if head.startswith(tuple(UTF16)) and utf16_of(head) is not None:
         return 1
-    looked = head[:LOOKED_AT]
+    looked = as_utf8(head[:LOOKED_AT])
     odd = len(looked) - len(looked.translate(None, ODD_CONTROLS))
     nul = looked.count(0)
     return int(odd <= MOST_ODD * len(looked) and nul <= MOST_NUL * len(looked))

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from record_reading import DATED, SMALL, Bytes, filled, read
 
-from casemate.evidence.readers import openssh
+from casemate.evidence.identify import identify
+from casemate.evidence.lines import utf16_of
+from casemate.evidence.readers import READERS, openssh
 from casemate.evidence.readers.base import ReadContext
 from casemate.evidence.readers.syslog import SYSLOG_READER
 from casemate.evidence.readers.sysmon_linux import SYSMON_LINUX_READER, parse
@@ -45,6 +47,21 @@ def test_iso_time_of_newer_rsyslog_carries_zone_and_year() -> None:
     assert row["time"] == datetime(2024, 5, 1, 8, 0, 0, 123456, tzinfo=UTC)
     assert "flags" not in row
     assert (row["event"], row["user"], row["command"]) == ("cron_command", "root", "/usr/bin/backup --all")
+
+
+def test_a_source_that_is_no_address_is_flagged() -> None:
+    row = one("2024-05-01T10:00:00Z web sshd[1]: Failed password for root from 035.249.253.232 port 5 ssh2")
+    assert (row["source_ip"], row["flags"]) == ("035.249.253.232", "address_invalid")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_a_mark_is_read_at_its_place(encoding: str) -> None:
+    lines = [f"May  3 06:55:4{number} web sshd[242]: Invalid user ève from 192.0.2.7 port 4022" for number in range(4)]
+    content = "\r\n".join(lines).encode(encoding)
+    assert identify(content, READERS).format == "syslog"
+    rows = read(SYSLOG_READER, content).rows
+    assert [content[row["offset"] : row["offset"] + row["length"]].decode(encoding) for row in rows] == lines
+    assert {row["user"] for row in rows} == {"ève"}
 
 
 def test_rfc5424_structured_data_is_flattened() -> None:
@@ -224,7 +241,7 @@ def test_any_bytes_are_accounted_for(content: bytes) -> None:
         reading = read(spec, content, limits=SMALL)
         for row in reading.rows:
             line = content[row["offset"] : row["offset"] + row["length"]]
-            assert b"\n" not in line or content[:2] in (b"\xff\xfe", b"\xfe\xff")
+            assert b"\n" not in line or utf16_of(content[:4]) is not None
 
 
 def test_structured_data_of_too_many_fields_is_rejected_and_repeated_names_are_kept() -> None:
