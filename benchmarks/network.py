@@ -15,14 +15,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
+import tempfile
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from casemate.detect.behaviour import Read, infer_own, read_once, run_all
 from casemate.engine.duckdb import DuckDBEngine
@@ -290,6 +295,114 @@ def accuracy(days: int, hosts: int, seed: int, each: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+# Speed
+
+PLANTED = 40
+"""Beacons among the connections that speed is measured on."""
+
+
+def write_connections(path: Path, count: int, seed: int) -> set[tuple[str, str]]:
+    """Write `count` connections of 30 days as ``network_activity``; the planted pairs.
+
+    9 of 10 go from 4,000 own hosts to the peers of 600 services, a few of them much more liked than others; the rest
+    stay inside, come from scanners outside, or are planted beacons.
+    """
+    kind = next(one for one in EVENT_CLASSES if one.name == "network_activity")
+    schema = kind.schema.to_pyarrow()
+    r = np.random.default_rng(seed)
+    own = [f"10.{a}.{b}.{c}" for a in range(4) for b in range(10) for c in range(1, 101)]
+    outside = [f"{23 + i % 150}.{i // 7 % 250}.{i % 251}.{1 + i % 250}" for i in range(20_000)]
+    names = pa.array([*own, *outside])
+    first_outside = len(own)
+    planted, made = set(), 0
+    with pq.ParquetWriter(path, schema) as writer:
+        while made < count:
+            size = min(1_000_000, count - made)
+            share = r.random(size)
+            source = r.integers(0, first_outside, size)
+            liked = np.minimum(r.zipf(1.3, size) - 1, 599)
+            target = first_outside + liked * 30 + source % 30
+            inside, scan = share < 0.07, share > 0.98
+            target = np.where(inside, (source * 7 + r.integers(0, 3, size)) % 40, target)
+            scanner = first_outside + 19_000 + r.integers(0, 300, size)
+            target, source = np.where(scan, source, target), np.where(scan, scanner, source)
+            at = r.integers(0, 30 * 86_400_000_000, size)
+            port = np.where(scan, r.choice([22, 23, 80, 445, 3389], size), np.where(inside, 445, 443))
+            out, heard = r.lognormal(7, 1, size).astype("int64"), r.lognormal(9, 1.5, size).astype("int64")
+            if made == 0:  # a beacon every half hour, in the first part of the file
+                beats = min(30 * 48, size // (2 * PLANTED))
+                for number in range(PLANTED):
+                    rows = slice(number * beats, (number + 1) * beats)
+                    source[rows], target[rows], port[rows] = number * 97, first_outside + 19_500 + number, 443
+                    at[rows] = (np.arange(beats) + r.uniform(-0.3, 0.3, beats) + 1) * 30 * 86_400_000_000 // (beats + 2)
+                    out[rows], heard[rows], scan[rows] = 400, 200, False
+                    planted.add((own[number * 97], outside[19_500 + number]))
+            columns = {
+                "evidence": pa.DictionaryArray.from_arrays(pa.array(np.zeros(size, "int32")), pa.array(["e" * 64])),
+                "record": pa.array(np.arange(made, made + size)),
+                "time": pa.array(at + int(START.timestamp()) * 1_000_000).cast(schema.field("time").type),
+                "src_endpoint_ip": names.take(pa.array(source)),
+                "dst_endpoint_ip": names.take(pa.array(target)),
+                "src_endpoint_port": pa.array(r.integers(1024, 65_000, size)),
+                "dst_endpoint_port": pa.array(port),
+                "connection_info_protocol_name": pa.array(["tcp"]).take(pa.array(np.zeros(size, "int32"))),
+                "duration": pa.array(r.integers(10, 60_000, size)),
+                "traffic_bytes_out": pa.array(np.where(scan, 0, out)),
+                "traffic_bytes_in": pa.array(np.where(scan, 0, heard)),
+                "unmapped_conn_state": pa.array(["SF", "S0"]).take(pa.array(scan.astype("int32"))),
+            }
+            arrays = [
+                columns[field.name].cast(field.type) if field.name in columns else pa.nulls(size, field.type)
+                for field in schema
+            ]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+            made += size
+    return planted
+
+
+PLAIN = """
+    SELECT src_endpoint_ip, dst_endpoint_ip, dst_endpoint_port, count(*), sum(traffic_bytes_out + traffic_bytes_in),
+           list(time ORDER BY time)
+    FROM read_parquet('{path}') GROUP BY ALL
+"""
+
+
+def speed(count: int, folder: Path, seed: int) -> dict[str, Any]:
+    """Seconds of all analytics and of one plain grouping of the same file, in one run."""
+    path = folder / f"connections-{count}.parquet"
+    planted = write_connections(path, count, seed)
+    engine = DuckDBEngine(memory_bytes=3 << 30, spill=folder / "spill")
+    began = time.monotonic()
+    engine._connection.con.execute(f"CREATE TEMP TABLE plain AS {PLAIN.format(path=path)}")
+    plain = time.monotonic() - began
+    engine._connection.con.execute("DROP TABLE plain")
+    ocsf = {"network_activity": engine._connection.read_parquet(str(path))}
+    began = time.monotonic()
+    rows, steps, last = [], {}, began
+    read = read_once(ocsf, engine.batches, engine.hold)
+    steps["reading"] = time.monotonic() - last
+    own = infer_own(("10.0.0.0/8",), read, engine.batches, engine.hold)
+    last = time.monotonic()
+    for found in run_all(read, own, engine.batches, engine.hold):
+        rows += found.findings.to_pylist()
+        now = time.monotonic()
+        steps[found.analytic], last = now - last, now
+    everything = time.monotonic() - began
+    accused = {
+        (row["source"]["value"], row["target"]["value"])
+        for row in rows
+        if row["severity"] in ("medium", "high", "critical")
+    }
+    engine.close()
+    return {
+        "connections": count, "plain_seconds": round(plain, 2), "all_seconds": round(everything, 2),
+        "ratio": round(everything / plain, 2), "steps": {name: round(value, 2) for name, value in steps.items()},
+        "peak_mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
+        "beacons_found": f"{len(planted & accused)}/{len(planted)}", "others_accused": len(accused - planted),
+        "findings": len(rows),
+    }  # fmt: skip
+
+
 def main() -> None:
     """Read the options, run one part, print JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -299,8 +412,21 @@ def main() -> None:
     one.add_argument("--hosts", type=int, default=60)
     one.add_argument("--each", type=int, default=10, help="beacons of each kind")
     one.add_argument("--seed", type=int, default=1)
+    one.set_defaults(run=lambda given: accuracy(given.days, given.hosts, given.seed, given.each))
+    two = parts.add_parser("speed")
+    two.add_argument("--connections", type=int, default=10_000_000)
+    two.add_argument(
+        "--folder", type=Path, help="where the file and what is spilled go; a temporary folder if not given"
+    )
+    two.add_argument("--seed", type=int, default=1)
+    two.set_defaults(run=_speed)
     given = parser.parse_args()
-    print(json.dumps(accuracy(given.days, given.hosts, given.seed, given.each), indent=1))
+    print(json.dumps(given.run(given), indent=1))
+
+
+def _speed(given: argparse.Namespace) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+        return speed(given.connections, Path(folder), given.seed)
 
 
 if __name__ == "__main__":

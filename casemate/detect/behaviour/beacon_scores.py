@@ -21,8 +21,6 @@ from __future__ import annotations
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
 # pyright: reportReturnType=false, reportCallIssue=false, reportIndexIssue=false, reportOptionalOperand=false
 # (what an Ibis column can do depends on its table, which is known at run time only)
-from collections.abc import Sequence
-
 import ibis
 import ibis.expr.types as ir
 
@@ -33,26 +31,24 @@ SAME_BEAT = 0.1
 HOUR = 3_600_000_000
 
 
-def scores(table: ibis.Table, pair: Sequence[str]) -> ibis.Table:
-    """One row per pair of a table of contacts (``time, evidence, record, said, heard``).
+def scores(table: ibis.Table) -> ibis.Table:
+    """One row per pair of a table of contacts (``pair``, a number; ``time, said, heard``).
 
-    Columns: the pair, ``beats``, ``gap`` (microseconds, median), ``spread`` (median deviation of gaps / median),
+    Columns: ``pair``, ``beats``, ``gap`` (microseconds, median), ``spread`` (median deviation of gaps / median),
     ``skew`` (Bowley, absolute), ``floor`` (lowest tenth / median), ``change`` (median of the logarithm of the ratio of
     neighbouring gaps), ``size`` and ``answer`` (bytes, medians), ``size_spread``, ``size_skew``, ``answer_spread``,
     ``hours`` with a beat, ``lasting`` (hours from first to last).
     """
-    pair = list(pair)
-    order = [table.time, table.record, table.evidence]
-    window = ibis.window(group_by=pair, order_by=order)
-    at = table.mutate(gap=_gap(table, window))
-    upper = at.group_by(pair).agg(upper=at.gap.quantile(0.8))
-    joined = at.inner_join(upper, pair)
+    pair = ["pair"]
+    contacts = table.select("pair", "said", "heard", at=microseconds(table.time))
+    contacts = contacts.mutate(gap=_gap(contacts))
+    upper = contacts.group_by(pair).agg(upper=contacts.gap.quantile(0.8))
+    joined = contacts.inner_join(upper, pair)
     beats = joined.filter(joined.gap.isnull() | (joined.gap > joined.upper * SAME_BEAT)).drop("gap", "upper")
-    window = ibis.window(group_by=pair, order_by=[beats.time, beats.record, beats.evidence])
-    beats = beats.mutate(gap=_gap(beats, window))
-    beats = beats.mutate(before=beats.gap.lag().over(window))
+    beats = beats.mutate(gap=_gap(beats))
+    beats = beats.mutate(before=beats.gap.lag().over(_in_order(beats)))
     ratio = (beats.gap.cast("float64") / ibis.ifelse(beats.before > 0, beats.before, ibis.null("int64"))).ln().abs()
-    beats = beats.mutate(ratio=ratio, hour=microseconds(beats.time) // HOUR)
+    beats = beats.mutate(ratio=ratio, hour=beats["at"] // HOUR)
     middle = beats.group_by(pair).agg(
         beats=beats.count(),
         lowest=beats.gap.quantile(0.1),
@@ -111,8 +107,13 @@ def regular(table: ibis.Table) -> ir.BooleanValue:
     return steady | phases | exact
 
 
-def _gap(table: ibis.Table, window) -> ir.IntegerValue:
-    return table.time.delta(table.time.lag().over(window), unit="microsecond")
+def _gap(table: ibis.Table) -> ir.IntegerValue:
+    return table["at"] - table["at"].lag().over(_in_order(table))
+
+
+def _in_order(table: ibis.Table):
+    """Contacts of one time by their sizes: what else tells them apart changes no score."""
+    return ibis.window(group_by="pair", order_by=[table["at"], table.said, table.heard])
 
 
 def _share(part: ir.NumericValue, whole: ir.NumericValue) -> ir.FloatingValue:

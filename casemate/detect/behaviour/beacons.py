@@ -91,8 +91,8 @@ RULES: tuple[BehaviourRule, ...] = (
 )
 
 INSIDE_SERVICES = (22, 25, 53, 67, 68, 80, 88, 111, 123, 135, 137, 138, 139, 161, 162, 389, 443, 445, 464, 514, 587,
-                   631, 636, 993, 1433, 1521, 2049, 3128, 3268, 3269, 3306, 3389, 5353, 5432, 5985, 5986, 6379, 8080,
-                   8443, 9090, 9093, 9100, 9200, 10050, 10051, 10250)  # fmt: skip
+                   631, 636, 993, 1433, 1521, 2049, 3128, 3268, 3269, 3306, 3389, 5353, 5432, 5985, 5986, 6379,
+                   9090, 9093, 9100, 9200, 10050, 10051, 10250)  # fmt: skip
 """Ports on which programs inside a network speak to each other by the clock every day."""
 
 _WHO = ["source", "peer_kind", "peer", "service"]
@@ -173,6 +173,7 @@ def contacts(
         "n",
         "hosts",
         "all_hosts",
+        pair=ibis.row_number().over(ibis.window(order_by=[likely[name] for name in PAIR])),
         name=likely.name,
         known=likely.known.fill_null(0),
         inside=likely.to_own,
@@ -187,7 +188,7 @@ def contacts(
     )
 
 
-_ROW = ["source", "evidence", "record", "time", "said", "heard", "lasted", "failed", "n"]
+_ROW = ["pair", "source", "evidence", "record", "time", "said", "heard", "lasted", "failed", "n"]
 
 
 def named_contacts(
@@ -221,9 +222,13 @@ def named_contacts(
     likely = likely.mutate(one=1).inner_join(everyone, "one")
     likely = likely.mutate(hosts=ibis.greatest(likely.hosts, likely.asked_by.fill_null(0)))
     likely = likely.filter(~_common(likely, settings))
-    wanted = likely.select("source", "peer", "n", "hosts", "all_hosts", known=well_known(likely.peer).cast("int64"))
+    number = ibis.row_number().over(ibis.window(order_by=[likely.source, likely.peer]))
+    wanted = likely.select(
+        "source", "peer", "n", "hosts", "all_hosts", pair=-1 - number, known=well_known(likely.peer).cast("int64")
+    )
     rows = _requests(http).inner_join(wanted, ["source", "peer"])
     return rows.select(
+        pair=rows.pair,
         source=rows.source,
         evidence=rows.evidence,
         record=rows.record,
@@ -253,13 +258,13 @@ def _common(table: ibis.Table, settings: BeaconSettings) -> ir.BooleanValue:
 def regular_pairs(table: ibis.Table, settings: BeaconSettings) -> ibis.Table:
     """The contacts of pairs whose gaps are a clock's, and of strobes, with the numbers that say so and ``rule``."""
     calm = table.filter(table.n <= settings.contacts_most)
-    told = scores(calm, _WHO)
+    told = scores(calm.select("pair", "time", "said", "heard"))
     told = told.filter((told.beats >= settings.contacts) & regular(told))
-    calm = calm.inner_join(told, _WHO)
-    by_pair = calm.group_by(_WHO).agg(
+    calm = calm.inner_join(told, "pair")
+    by_pair = calm.group_by("pair").agg(
         lost=calm.failed.sum(), contacts=calm.count(), open_share=calm.lasted.quantile(0.5) * 1000
     )
-    calm = calm.inner_join(by_pair, _WHO)
+    calm = calm.inner_join(by_pair, "pair")
     failing = calm.lost * 10 >= calm.contacts * 9
     explained = ibis.cases(
         (calm.known == 1, "well-known name"),
