@@ -1,13 +1,15 @@
-"""Phase: signatures of exploit tools over what captures hold; their findings are replaced as a whole."""
+"""Phase: signatures of exploit tools over captures, and alerts of Suricata; their findings are replaced as a whole."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+import ibis
 
 from casemate.case import Case
 from casemate.detect import signatures
-from casemate.detect.signatures import COLUMNS, TABLE, events
+from casemate.detect.signatures import COLUMNS, TABLE, events, suricata
 from casemate.detect.signatures.findings import findings
 from casemate.engine.protocol import Engine
 from casemate.explore.tables import native_filled, stored_tables
@@ -21,15 +23,20 @@ def detect_signatures(case: Case, engine: Engine) -> int:
     """Look for known tools unless nothing has changed since the last time; gives the number of findings."""
     stored = stored_tables(case)
     before = phase_state(case, PHASE)
-    filled = TABLE in native_filled(stored)
-    inputs = digest([code_of(signatures), *fingerprint(case, TABLE)])
+    filled = {TABLE, suricata.TABLE} & set(native_filled(stored))
+    inputs = digest([code_of(signatures), *fingerprint(case, TABLE, suricata.TABLE)])
     if before.inputs == inputs or (not filled and not before.parts):
         return sum(part.rows for part in before.parts if part.table == "findings")
     stage = case.stage()
     count = 0
     if filled:
         engine.use(stored)
-        found, records = findings(events(_rows(engine)))
+        messages = _rows(engine, engine.read(TABLE).select(*COLUMNS)) if TABLE in filled else ()
+        alerts: Iterable[Mapping[str, Any]] = ()
+        if suricata.TABLE in filled:
+            table = engine.read(suricata.TABLE)
+            alerts = _rows(engine, table.filter(table.event_type == "alert").select(*suricata.COLUMNS))
+        found, records = findings(events(messages), suricata.bursts(alerts))
         count = found.num_rows
         if count:
             stage.write("findings", FINDINGS, found.to_batches())
@@ -38,6 +45,6 @@ def detect_signatures(case: Case, engine: Engine) -> int:
     return count
 
 
-def _rows(engine: Engine) -> Iterator[Mapping[str, Any]]:
-    for batch in engine.batches(engine.read(TABLE).select(*COLUMNS)):
+def _rows(engine: Engine, table: ibis.Table) -> Iterator[Mapping[str, Any]]:
+    for batch in engine.batches(table):
         yield from batch.to_pylist()

@@ -9,27 +9,37 @@ from typing import Any
 import pyarrow as pa
 
 from casemate.detect.signatures.model import UNKNOWN_TOOL, Event
+from casemate.detect.signatures.suricata import Burst, finding, split, told
 from casemate.schema.findings import FINDING_RECORDS, FINDINGS, finding_id
 
 DETECTOR = "signature"
 
 
-def findings(events: Iterable[Event]) -> tuple[pa.Table, pa.Table]:
-    """Rows of ``findings`` and ``finding_records``; equal findings stand once."""
+def findings(events: Iterable[Event], alerts: Iterable[Burst] = ()) -> tuple[pa.Table, pa.Table]:
+    """Rows of ``findings`` and ``finding_records`` of events and of Suricata's alerts; equal findings stand once."""
+    events = list(events)
+    own, same = split(list(alerts), events)
     rows: dict[str, dict[str, Any]] = {}
     records: list[dict[str, Any]] = []
-    for event in events:
+    for index, event in enumerate(events):
         addresses = [(event.evidence, record) for record in event.records]
         identity = finding_id(event.signature.rule_id(event.result), addresses)
         if identity in rows:
             continue
-        rows[identity] = _row(identity, event)
+        rows[identity] = _row(identity, event, [told(burst) for burst in same.get(index, ())])
         records.extend({"finding": identity, "evidence": evidence, "record": record} for evidence, record in addresses)
+    for burst in own:
+        row = finding(burst)
+        if row["id"] not in rows:
+            rows[row["id"]] = row
+            records.extend(
+                {"finding": row["id"], "evidence": where, "record": number} for where, number in burst.records
+            )
     ordered = [rows[identity] for identity in sorted(rows)]
     return pa.Table.from_pylist(ordered, schema=FINDINGS), pa.Table.from_pylist(records, schema=FINDING_RECORDS)
 
 
-def _row(identity: str, event: Event) -> dict[str, Any]:
+def _row(identity: str, event: Event, also: list[dict[str, Any]]) -> dict[str, Any]:
     signature = event.signature
     return {
         "id": identity,
@@ -47,7 +57,7 @@ def _row(identity: str, event: Event) -> dict[str, Any]:
         "vector": "network",
         "outcome": event.outcome,
         "confidence": "low" if event.result == UNKNOWN_TOOL else event.confidence,
-        "why": json.dumps(why(event), ensure_ascii=False, sort_keys=True),
+        "why": json.dumps({**why(event), **({"also": also} if also else {})}, ensure_ascii=False, sort_keys=True),
     }
 
 

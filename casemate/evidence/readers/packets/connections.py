@@ -26,7 +26,6 @@ PROTOCOLS = {TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMP6: "icmp", 132: "sctp"}
 REPLIES = {8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15, 17: 18, 18: 17, 10: 9, 9: 10}
 REPLIES6 = {128: 129, 129: 128, 133: 134, 134: 133, 135: 136, 136: 135, 130: 131, 131: 130}
 """ICMP types that belong together, as in Zeek's ``ICMP.cc``."""
-REPLY_TYPES = {ICMP: frozenset((0, 14, 16, 18)), ICMP6: frozenset((129, 131, 134, 136))}
 DOMAIN_PORTS = frozenset((53, 137, 5353, 5355))
 SERVER_PORTS = frozenset(
     (

@@ -14,7 +14,6 @@ from casemate.evidence.readers.packets.connections import (
     PROTOCOLS,
     REPLIES,
     REPLIES6,
-    REPLY_TYPES,
     RST,
     SERVER_PORTS,
     SYN,
@@ -295,8 +294,6 @@ class Tracker:
         counterpart = (REPLIES if ip.protocol == ICMP else REPLIES6).get(kind)
         ports = (kind, code if counterpart is None else counterpart)
         connection, originator = self._connection((ip.source, ip.target, ports, ip.protocol), ip, ports, ref)
-        if originator and kind in REPLY_TYPES[ip.protocol] and connection.packets == [0, 0]:
-            connection.letter("^", True)
         self._count(connection, originator, ip, max(0, len(ip.payload) + ip.cut - 8), ref)
         return connection, originator, "icmp"
 
