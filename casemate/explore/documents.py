@@ -45,7 +45,8 @@ DERIVED_TABLES: dict[str, tuple[str, dict[str, str]]] = {
         "One detector's statement about records.",
         {
             "id": "hash of the rule and the records; a new version of the rule keeps it",
-            "detector": "`sigma`, `sigma_decoded` (on decoded text), `sigma_correlation` or `behaviour.<analytic>`",
+            "detector": "`sigma`, `sigma_decoded` (on decoded text), `sigma_correlation`, `signature` (exploit tools), "
+            "`suricata` (its alerts) or `behaviour.<analytic>`",
             "techniques": "ATT&CK and ATLAS",
             "source": "who, as far as the records say",
             "target": "against what",

@@ -11,6 +11,8 @@ import pytest
 from packet_writing import START, Talk, capture
 
 from casemate.case import Case
+from casemate.detect.signatures import COLUMNS, TABLE, events
+from casemate.detect.signatures.findings import findings
 from casemate.engine.duckdb import DuckDBEngine
 from casemate.evidence.records import original
 from casemate.explore.overview import case_summary
@@ -70,9 +72,12 @@ def test_a_capture_becomes_findings_records_and_tables(implant, investigator):
 
 @pytest.mark.spark
 def test_both_engines_say_the_same(implant, investigator, spark):
-    here, _ = investigator(implant, name="here")
-    there, _ = investigator(implant, name="there", engine=spark)
-    assert rows_of(here, "findings") == rows_of(there, "findings")
+    path, _ = investigator(implant)
+    with Case.open(path) as case:
+        spark.use(stored_tables(case))
+        messages = spark.batches(spark.read(TABLE).select(*COLUMNS)).read_all().to_pylist()
+        found, _ = findings(events(messages))
+        assert sorted(found.to_pylist(), key=str) == rows_of(path, "findings")
 
 
 def rows_of(path: Path, table: str) -> list[dict]:

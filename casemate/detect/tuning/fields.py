@@ -20,7 +20,7 @@ FINDING_FIELDS: dict[str, str] = {
     "target_kind": "what the target is",
     "service": "the service of the target",
     "account": "accounts the finding names: a source or target that is a user, or the one a behaviour counts",
-    "detector": "sigma, sigma_decoded, sigma_correlation or behaviour.<analytic>",
+    "detector": "sigma, sigma_decoded, sigma_correlation, signature, suricata or behaviour.<analytic>",
     "title": "the finding's title",
     "severity": "as the detector gave it",
     "technique": "ATT&CK and ATLAS techniques",
