@@ -119,6 +119,11 @@ def test_a_wrong_checksum_costs_no_byte(tmp_path: Path) -> None:
     out, notes = unpacked(bytes(packed), tmp_path)
     assert out == [("container", LOG)]
     assert "incorrect data check" in notes[0]
+    packed = bytearray(zstandard.ZstdCompressor(write_checksum=True).compress(LOG))
+    packed[-1] ^= 1
+    out, notes = unpacked(bytes(packed), tmp_path)
+    assert out == [("container", LOG)]
+    assert "damaged" in notes[0]
     packed = bytearray(zipped(("a.log", LOG), ("b.log", b"b")))
     place = packed.index(b"PK\x01\x02") + 16
     packed[place : place + 4] = bytes(4)

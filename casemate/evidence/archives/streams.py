@@ -10,6 +10,7 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import BinaryIO, Protocol
 
 import zstandard
@@ -29,6 +30,7 @@ XZ_MEMORY_BYTES = 256 * 1024 * 1024
 ZSTD_WINDOW_BYTES = 128 * 1024 * 1024
 ZSTD_INPUT_BYTES = 2048  # 4 packed bytes can stand for 128 KiB and this decoder cannot be told to stop in between
 STEP_BYTES = 1024  # the decoders of bzip2 and xz forget what they made in the call that fails
+CHECKSUM_BYTES = 4
 ZLIB_GZIP_ONLY = 31
 
 
@@ -80,11 +82,13 @@ class _Zstd:
         self.eof, self.unused = False, b""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        for begin in range(0, len(data), ZSTD_INPUT_BYTES):
-            yield self._inner.decompress(data[begin : begin + ZSTD_INPUT_BYTES])
+        last = max(0, len(data) - CHECKSUM_BYTES)  # one by one: a wrong checksum takes what came out with it
+        cuts = (*range(0, last, ZSTD_INPUT_BYTES), *range(last, len(data) + 1))
+        for begin, end in pairwise(cuts):
+            yield self._inner.decompress(data[begin:end])
             if self._inner.eof:
                 self.eof = True
-                self.unused = self._inner.unused_data + data[begin + ZSTD_INPUT_BYTES :]
+                self.unused = self._inner.unused_data + data[end:]
                 return
 
 
