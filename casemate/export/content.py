@@ -12,8 +12,7 @@ from __future__ import annotations
 # (what an Ibis column can do depends on its table, which is known at run time only)
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from datetime import UTC, datetime
 from typing import Any
 
 import ibis
@@ -27,6 +26,7 @@ from casemate.engine.duckdb import DuckDBEngine
 from casemate.engine.protocol import Engine
 from casemate.explore.tables import native_filled, stored_tables
 from casemate.export.masking import mask, mask_value
+from casemate.export.stretches import Stretch, moment, stretches
 from casemate.schema.native import FIXED_NAMES
 from casemate.triage import Annotation, annotations_of
 
@@ -34,11 +34,6 @@ RECORDS_EXPORTED = 1_000
 """Most record addresses of one finding; ``record_count`` says how many there are."""
 MEMORY_BYTES = 128 << 20
 """What each of the two streams of an export may use before it spills to disk."""
-STRETCH_ROWS = 24_576
-"""Rows of one stretch of time, more only where they all have one time."""
-MOST_STRETCHES = 48
-"""Each stretch reads the addresses of all findings once, so there are no more than this many; larger ones spill."""
-
 ROWS_AT_ONCE = 2_048
 
 
@@ -180,7 +175,7 @@ class Content:
         # two engines: one stream each, read side by side in the same order
         findings_engine, records_engine = self._engine(), self._engine()
         try:
-            for stretch in _stretches(findings_engine, self._chosen(findings_engine)):
+            for stretch in stretches(findings_engine, self._chosen(findings_engine)):
                 chosen = stretch.of(self._chosen(findings_engine))
                 if not whole:
                     chosen = chosen.mutate(why=ibis.literal("null"))
@@ -214,12 +209,12 @@ class Content:
             marks = engine.read("annotations")
             table = table.semi_join(marks.filter(marks.kind == "finding"), table.id == marks.subject)
         if self.window.until is not None:
-            table = table.filter(table.time < _moment(self.window.until))
+            table = table.filter(table.time < moment(self.window.until))
         if self.window.start is not None:
-            table = table.filter(table.time_end.fill_null(table.time) >= _moment(self.window.start))
+            table = table.filter(table.time_end.fill_null(table.time) >= moment(self.window.start))
         return table
 
-    def _records(self, engine: Engine, stretch: _Stretch) -> Iterator[tuple[list[str], list[str], list[int]]]:
+    def _records(self, engine: Engine, stretch: Stretch) -> Iterator[tuple[list[str], list[str], list[int]]]:
         """Batches of finding, evidence, record in the order of :meth:`findings`."""
         members, findings = engine.read("finding_records"), stretch.of(self._chosen(engine)).select("id", "time")
         joined = members.join(findings, members.finding == findings.id).select("finding", "time", "evidence", "record")
@@ -230,11 +225,11 @@ class Content:
     def _events(self, engine: Engine, name: str) -> Iterator[ExportedEvent]:
         table = engine.read(name)
         if self.window.start is not None:
-            table = table.filter(table.time >= _moment(self.window.start))
+            table = table.filter(table.time >= moment(self.window.start))
         if self.window.until is not None:
-            table = table.filter(table.time < _moment(self.window.until))
+            table = table.filter(table.time < moment(self.window.until))
         host = HOST_COLUMNS.get(name)
-        for stretch in _stretches(engine, table):
+        for stretch in stretches(engine, table):
             rows = stretch.of(table)
             members = engine.read("finding_records").semi_join(rows, ["evidence", "record"])
             named = members.group_by(["evidence", "record"]).agg(casemate_findings=members.finding.collect())
@@ -245,46 +240,6 @@ class Content:
                     said = self._said.get(f"{row['evidence']}:{row['record']}") if self._said else None
                     if said is not None or not self.annotated:
                         yield _event(name, host, row, said)
-
-
-@dataclass(frozen=True)
-class _Stretch:
-    """Rows from one time to before another (None is open), or (`undated`) those without a time."""
-
-    start: datetime | None = None
-    until: datetime | None = None
-    undated: bool = False
-
-    def of(self, table: ibis.Table) -> ibis.Table:
-        """The rows of `table` that lie in it."""
-        if self.undated:
-            return table.filter(table.time.isnull())
-        table = table.filter(table.time.notnull())
-        if self.start is not None:
-            table = table.filter(table.time >= _moment(self.start))
-        return table if self.until is None else table.filter(table.time < _moment(self.until))
-
-
-def _stretches(engine: Engine, table: ibis.Table) -> Iterator[_Stretch]:
-    """Stretches of time that hold all rows of `table`, in order, those without a time last."""
-    times = [np.zeros(0, np.int64)]
-    undated = 0
-    for batch in engine.batches(table.select("time")):
-        column = batch.column(0)
-        undated += column.null_count
-        times.append(column.drop_null().cast(pa.timestamp("us")).cast(pa.int64()).to_numpy())
-    known = np.sort(np.concatenate(times))
-    rows = max(STRETCH_ROWS, -(-len(known) // MOST_STRETCHES))
-    cuts = [_at(int(one)) for one in np.unique(known[rows::rows])]
-    if len(known):
-        for start, until in pairwise([None, *cuts, None]):
-            yield _Stretch(start, until)
-    if undated:
-        yield _Stretch(undated=True)
-
-
-def _at(microseconds: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
@@ -408,10 +363,6 @@ def _utc(time: datetime | None) -> datetime | None:
     if time is None:
         return None
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-
-
-def _moment(time: datetime) -> Any:
-    return ibis.literal(time, type="timestamp('UTC', 6)")
 
 
 def iso(time: datetime | None) -> str | None:

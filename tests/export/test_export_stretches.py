@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from casemate.case import Case
 from casemate.engine.duckdb import DuckDBEngine
-from casemate.export import content
+from casemate.export import stretches
 from casemate.export.content import Content, Window
 from casemate.schema.findings import FINDING_RECORDS, FINDINGS
 
@@ -52,7 +52,7 @@ def test_findings_and_their_records_are_the_same_however_they_are_cut(
 ) -> None:
     whole = list(Content(case).findings())
     assert len(whole) == len(MINUTES)
-    monkeypatch.setattr(content, "STRETCH_ROWS", rows)
+    monkeypatch.setattr(stretches, "STRETCH_ROWS", rows)
     assert list(Content(case).findings()) == whole
     window = Window(START + timedelta(minutes=5), START + timedelta(minutes=9))
     assert {one.time for one in Content(case, window).findings()} == {
@@ -64,7 +64,7 @@ def test_without_the_rest_the_same_findings_come_in_the_same_order(case: Case) -
     assert [one.id for one in Content(case).findings(whole=False)] == [one.id for one in Content(case).findings()]
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(
     minutes=st.lists(st.one_of(st.none(), st.integers(0, 50)), max_size=60),
     rows=st.integers(1, 20),
@@ -74,17 +74,17 @@ def test_every_row_lies_in_exactly_one_stretch(minutes: list[int | None], rows: 
     import ibis
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(content, "STRETCH_ROWS", rows)
-        patch.setattr(content, "MOST_STRETCHES", most)
+        patch.setattr(stretches, "STRETCH_ROWS", rows)
+        patch.setattr(stretches, "MOST_STRETCHES", most)
         times = [None if minute is None else START + timedelta(minutes=minute) for minute in minutes]
         table = pa.table({"time": pa.array(times, pa.timestamp("us", "UTC"))})
         engine = DuckDBEngine()
         memory = ibis.memtable(table)
-        found = list(content._stretches(engine, memory))
+        found = list(stretches.stretches(engine, memory))
         engine.close()
     assert len([one for one in found if not one.undated]) <= most + 1
 
-    def inside(one: content._Stretch, time: datetime | None) -> bool:
+    def inside(one: stretches.Stretch, time: datetime | None) -> bool:
         if one.undated or time is None:
             return one.undated and time is None
         return (one.start is None or one.start <= time) and (one.until is None or time < one.until)
