@@ -88,12 +88,13 @@ def _object(item: dict[str, Any], inspection: Inspection, member: str | None) ->
         return
     # keras takes a function's name from `config`
     called = config if name in ("function", "class") and isinstance(config, str) else name
-    if module == "builtins" and called in PLAIN_BUILTINS:
-        return
     standing, effect = judge_name(f"{module}.{called}")
     if standing == "harmful" or (OWN_MODULES.match(module) and called.rpartition(".")[2] in HARMFUL_NAMES):
         inspection.report(HARMFUL, f"{module}.{called}"[:200], member=member, effect=effect or None)
-    elif not OWN_MODULES.match(module) and not (standing == "ordinary" and module.startswith(("numpy", "builtins"))):
+    elif module == "builtins":  # a function of the caller's own has this module
+        if called not in PLAIN_BUILTINS:
+            inspection.report(CUSTOM, f"{called!r} must be registered"[:200], member=member)
+    elif not OWN_MODULES.match(module) and not (standing == "ordinary" and module.startswith("numpy")):
         inspection.report(FOREIGN, f"{module}.{called}"[:200], member=member)
 
 

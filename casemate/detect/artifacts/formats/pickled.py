@@ -8,6 +8,8 @@ the file for a pickle whatever stands in it, so any content whose beginning can 
 
 from __future__ import annotations
 
+import re
+
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.contract import CORRUPT_MODEL, EMBED_MALWARE, Rule
 from casemate.detect.artifacts.formats.base import Format
@@ -20,6 +22,7 @@ from casemate.detect.artifacts.pickle.storages import TORCH_MAGIC, legacy_storag
 from casemate.detect.artifacts.pickle.streams import harm_in, judge_trace
 from casemate.detect.artifacts.pickle.verdicts import PASSED_ON
 
+IMPORTABLE = re.compile(r"[^\s,;:=()\[\]{}'\"#]+")
 PROBED_OPCODES = 64
 MOST_STREAMS = 100_000
 COPIED_BYTES = 256 * 1024 * 1024
@@ -49,7 +52,11 @@ def _does_something(event: Event) -> bool:
     """Whether an event is more than a list of words can look like (``cat``, ``dog`` is GLOBAL at.dog)."""
     if isinstance(event, Persistent):
         return False
-    return not isinstance(event, Global) or known(*renamed(event.module, event.name)).standing is not Standing.UNKNOWN
+    if not isinstance(event, Global):
+        return True
+    if not IMPORTABLE.fullmatch(event.module):  # a line of a script: no module has such a name, the import fails
+        return False
+    return known(*renamed(event.module, event.name)).standing is not Standing.UNKNOWN
 
 
 def inspect(content: Content, inspection: Inspection) -> None:

@@ -78,7 +78,15 @@ def recognise(content: Content) -> bool:
     if name.endswith((".md", ".rst", ".json", ".ipynb", ".csv", ".yaml", ".yml", ".html", ".xml", ".jsonl")):
         return False
     head = content.head(1 << 16)
-    return bool(_SHEBANG.match(head) or _LOOKS.search(head)) and _parses(content)
+    if not (_SHEBANG.match(head) or _LOOKS.search(head)) or not _parses(content):
+        return False
+    return not name.endswith((".txt", ".log")) or _does_harm(content)
+
+
+def _does_harm(content: Content) -> bool:
+    """Whether a text that is called text would do something if somebody ran it."""
+    acts = judge_python(content.read(0, 1 << 20))
+    return any(act.runs != "later" and GRADES.get(act.kind, ("note",))[0] == "malicious" for act in acts)
 
 
 def _parses(content: Content) -> bool:

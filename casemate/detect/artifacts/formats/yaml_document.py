@@ -59,6 +59,8 @@ def recognise(content: Content) -> bool:
         return False
     if content.name.lower().endswith(SUFFIXES):
         return True
+    if content.name.lower().endswith((".md", ".rst", ".py", ".pyi", ".html", ".xml", ".tex", ".csv")):
+        return False
     head = content.head(1 << 20)
     if _MARKS.search(head):
         return True

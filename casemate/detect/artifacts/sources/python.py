@@ -164,7 +164,9 @@ class _Walk(Expressions):
                         self.env["*"] = Value(name=node.module)
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 for decorator in node.decorator_list:
-                    self.value(decorator)
+                    name = self.value(decorator).name or ""
+                    if tables.COMMANDS.fullmatch(name) or tables.CODE.fullmatch(name):
+                        self.report("hidden_command", f"{name} as a decorator")
                 for default in (*node.args.defaults, *filter(None, node.args.kw_defaults)):
                     self.value(default)
                 self._define(node.name, node)

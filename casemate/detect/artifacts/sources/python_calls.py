@@ -184,6 +184,8 @@ def _command(name, arguments, keywords, marks, report, place) -> None:
         report("odd_command" if place == "notebook" else "unknown_command", said)
     elif judgement == "unknown":
         report("unknown_command", said)
+    elif judgement == "scripted":
+        report("install" if "install" in text else "command", said, None if "install" in text else "note")
     else:
         report("command", said, "note")
 

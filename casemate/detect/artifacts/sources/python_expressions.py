@@ -12,7 +12,19 @@ from casemate.detect.artifacts.sources.python_values import NOTHING, UNKNOWN, Va
 Place = Literal["module", "setup", "notebook"]
 
 MOST_STEPS = 400_000
-PRESUMED = ("get_ipython", "os", "sys", "subprocess", "requests", "socket", "base64", "pickle", "urllib", "codecs", "zlib")  # noqa: E501
+PRESUMED = (
+    "get_ipython",
+    "os",
+    "sys",
+    "subprocess",
+    "requests",
+    "socket",
+    "base64",
+    "pickle",
+    "urllib",
+    "codecs",
+    "zlib",
+)
 HIDING = frozenset({"__subclasses__", "f_builtins", "func_globals", "gi_frame", "f_back"})
 """Attributes that lead from any object to everything; few programs need them."""
 WAYS_OUT = frozenset({"__builtins__", "os", "sys", "subprocess", "eval", "exec", "__import__", "open", "importlib"})

@@ -9,7 +9,7 @@ from casemate.decode import decode, may_hold
 from casemate.decode.forms import UNIX_COMMAND
 from casemate.limits import Limits
 
-Judgement = Literal["ordinary", "unknown", "odd", "bad"]
+Judgement = Literal["ordinary", "scripted", "unknown", "odd", "bad"]
 LIMITS = Limits(decode_input_characters=1 << 18, decode_output_bytes=1 << 20, decode_texts=16, decode_depth=4)
 
 _SHELLS = (
@@ -50,8 +50,11 @@ BAD: tuple[tuple[str, str], ...] = (
      r"-w(?:indowstyle)?\s+hidden)", "PowerShell that is encoded, hidden or runs what it fetches"),
     (r"\b(?:certutil\b[^\n]*-urlcache|bitsadmin\b[^\n]*/transfer|mshta\s|regsvr32\b[^\n]*(?:/i:|scrobj)|rundll32\s)",
      "a Windows program used to fetch and run"),
-    (r">>?\s*(?:~|\$HOME|/root|/home/[\w-]+)/\.(?:bashrc|bash_profile|profile|zshrc|zprofile|config/autostart)"
-     r"[^\n]{0,3}(?<!conda)$", "a start-up file of the shell is changed"),
+    (
+        r"(?:\b(?:curl|wget|nc|base64)\b|/dev/tcp|/tmp/|\bpython[\d.]*\s+-c)[^\n]*>>?\s*"
+        r"(?:~|\$HOME|/root|/home/[\w-]+)/\.(?:bashrc|bash_profile|profile|zshrc|zprofile|config/autostart)",
+        "a start-up file of the shell is changed",
+    ),
     (r"authorized_keys", "keys that may log in are changed"),
     (r"(?:\bcrontab\b\s+(?:-(?!l)|[^-\s])|\|\s*crontab\b|>>?\s*/etc/cron|/var/spool/cron)", "a scheduled job is planted"),  # noqa: E501
     (r">>?\s*/etc/(?:passwd|shadow|sudoers|ld\.so\.preload|rc\.local)", "a file that governs the system is changed"),
@@ -132,6 +135,12 @@ _AT_IMPORT_WORDS = (
     "xml2-config gfortran npm yarn protoc"
 )
 AT_IMPORT = frozenset(_AT_IMPORT_WORDS.split())
+_SCRIPTED_WORDS = (
+    "pip pip3 python python3 tensorboard rm mkdir cp mv ls cd streamlit uvicorn gunicorn accelerate torchrun apt-get "
+    "apt conda unzip tar export set jupyter deepspeed sleep clear make"
+)
+SCRIPTED = frozenset(_SCRIPTED_WORDS.split())
+"""What training scripts and demonstrations start by themselves."""
 _START = re.compile(r"(?:^|[;&|\n]|\$\(|`)\s*(?:(?:sudo|env|time|exec|nohup)\s+)*(?:\w+=\S*\s+)*([\w./+\[-]+)")
 
 
@@ -171,6 +180,8 @@ def _judged(text: str, at_import: bool) -> tuple[Judgement, str]:
     strange = next((word for word in words if word.lower().removesuffix(".exe") not in known), None)
     if strange is None and words:
         return "ordinary", "an ordinary command"
+    if at_import and strange is not None and all(word in SCRIPTED or word in known for word in words):
+        return "scripted", f"the command {strange}"
     return "unknown", f"the command {strange}" if strange else "a command"
 
 
