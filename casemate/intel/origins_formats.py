@@ -255,7 +255,7 @@ def _plain(path: str, text: str, known: Publisher | None) -> Parsed:
     else:
         category, words = _category(path)
         operator = next((OPERATORS[word] for word in words if word in OPERATORS), None)
-        name = _source_name(path)
+        name = "tor" if category == "tor" else _source_name(path)
         parsed, facts = Parsed(name, f"list {name}", "service"), Facts(operator=operator, categories=(category,))
     for line in _lines(text):
         parsed.add(re.split(r"[\s#;,]", line, maxsplit=1)[0], facts)

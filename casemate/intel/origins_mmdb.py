@@ -172,6 +172,8 @@ def _ipv4_start(children: np.ndarray, nodes: int) -> int:
         node = int(children[node, 0])
         if node >= nodes:
             return -1
+    if node == 0:
+        raise BadInput("a damaged MMDB file: its tree is not a tree")
     return node
 
 

@@ -30,13 +30,13 @@ class OriginKernel:
         column: name of the column of addresses.
         versions: what to look up in, and whether each is later than the moment.
         own: own networks (CIDR).
-        plain: give plain columns instead of dictionary-encoded ones.
+        plain: give columns of the schema itself, as engines want them, instead of dictionary-encoded ones.
     """
 
     column: str
     versions: tuple[tuple[Version, bool], ...]
     own: tuple[str, ...] = ()
-    plain: bool = False
+    plain: bool = True
 
     def build(self) -> Kernel:
         """Load and merge the sources; called once in each worker."""
