@@ -149,7 +149,7 @@ def plant(kind: str, traffic: Traffic, source: str) -> tuple[str, str]:
         traffic.spoke(kind, times, source, target, 443, out, heard, 30.0, state="S1")
         return source, target
     elif kind in ("through a proxy", "requests only"):
-        host = f"cdn{r.integers(1e6)}.example-{r.integers(1e4)}.net"
+        host = f"cdn{r.integers(1_000_000)}.example-{r.integers(10_000)}.net"
         via = "10.20.0.80" if kind == "through a proxy" else target
         traffic.requested(clock(r, end, period, 0.2), source, via, host, out, heard)
         traffic.kinds[source, host] = kind
@@ -158,7 +158,7 @@ def plant(kind: str, traffic: Traffic, source: str) -> tuple[str, str]:
         raise ValueError(kind)
     traffic.spoke(kind, times, source, target, 443, out, heard)
     if r.random() < 0.5:
-        traffic.resolved(times[:: max(1, len(times) // 5)], source, f"x{r.integers(1e6)}.example-{r.integers(1e4)}.org",
+        traffic.resolved(times[:: max(1, len(times) // 5)], source, f"x{r.integers(1_000_000)}.example-{r.integers(10_000)}.org",
                          [target])  # fmt: skip
     return source, target
 
@@ -215,7 +215,7 @@ def _software(r: np.random.Generator, name: str, end: float):
     if name == "updates":
         times = clock(r, end, 3600 * float(r.choice([1, 4])), 0.1)
         big = r.random(len(times)) < 0.1
-        return times, 900.0, np.where(big, r.integers(1e6, 5e7, len(times)), 3_000), 2.0
+        return times, 900.0, np.where(big, r.integers(1_000_000, 50_000_000, len(times)), 3_000), 2.0
     if name == "telemetry":
         times = clock(r, end, 900, 0.1)
         return times, r.lognormal(8, 0.8, len(times)), 400.0, 0.5

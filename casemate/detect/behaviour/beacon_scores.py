@@ -29,6 +29,8 @@ from casemate.detect.behaviour.pairs import microseconds
 SAME_BEAT = 0.1
 """Share of the upper gaps within which contacts are one beat."""
 HOUR = 3_600_000_000
+WIDEST, WIDEST_CHANGE = 0.45, 0.35
+"""The widest limits of :func:`regular` for ``spread``, and for ``change`` alone."""
 
 
 def scores(table: ibis.Table) -> ibis.Table:
@@ -49,13 +51,19 @@ def scores(table: ibis.Table) -> ibis.Table:
     beats = beats.mutate(before=beats.gap.lag().over(_in_order(beats)))
     ratio = (beats.gap.cast("float64") / ibis.ifelse(beats.before > 0, beats.before, ibis.null("int64"))).ln().abs()
     beats = beats.mutate(ratio=ratio, hour=beats["at"] // HOUR)
-    middle = beats.group_by(pair).agg(
+    gaps = beats.group_by(pair).agg(
         beats=beats.count(),
         lowest=beats.gap.quantile(0.1),
         lower=beats.gap.quantile(0.25),
         gap=beats.gap.quantile(0.5),
         higher=beats.gap.quantile(0.75),
         change=beats.ratio.quantile(0.5),
+    )
+    # the median deviation is at least the nearer quartile's distance: most pairs need no more than this
+    nearer = ibis.least(gaps.higher - gaps.gap, gaps.gap - gaps.lower)
+    gaps = gaps.filter((nearer <= gaps.gap * WIDEST) | (gaps.change <= WIDEST_CHANGE))
+    beats = beats.semi_join(gaps, pair)
+    sizes = beats.group_by(pair).agg(
         size_lower=beats.said.quantile(0.25),
         size=beats.said.quantile(0.5),
         size_higher=beats.said.quantile(0.75),
@@ -63,6 +71,7 @@ def scores(table: ibis.Table) -> ibis.Table:
         hours=beats.hour.nunique(),
         lasting=(beats.hour.max() - beats.hour.min() + 1),
     )
+    middle = gaps.inner_join(sizes, pair)
     held = beats.select(*pair, one_gap="gap", one_size="said", one_answer="heard")
     held = held.inner_join(middle.select(*pair, "gap", "size", "answer"), pair)
     deviations = held.group_by(pair).agg(

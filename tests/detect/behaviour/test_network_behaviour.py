@@ -11,9 +11,8 @@ import pyarrow as pa
 import pytest
 
 from casemate.detect.behaviour import READ_CLASSES, read_once, run_all
-from casemate.detect.behaviour.beacons import BeaconSettings, beacons, contacts, likely_pairs, regular_pairs
+from casemate.detect.behaviour.beacon_scores import regular, scores
 from casemate.detect.behaviour.networks import own_networks
-from casemate.detect.behaviour.pairs import pairs
 from casemate.detect.behaviour.peers import well_known, zone_of
 from casemate.engine.duckdb import DuckDBEngine
 from casemate.engine.protocol import Engine
@@ -196,29 +195,20 @@ def test_names_that_anybody_can_take_are_not_well_known(engine):
 
 
 @pytest.mark.spark
-def test_a_cluster_scores_beacons_alike(engine, spark: Engine):
-    flows = [flow(at) for at in clock(300, 40, 0.3)]
-    flows += [flow(at, target="198.51.100.7") for at in (0, 5, 9, 700, 5000, 5100, 9000, 9001, 20000)]
-    flows += [flow(at, "10.0.0.9", "198.51.100.8") for at in clock(900, 20, 0.2, seed=3)]
-
-    def told(one: Engine) -> list[dict]:
-        network, dns, http = (
-            ibis.memtable(rows_of(kind, rows))
-            for kind, rows in (
-                (NETWORK_ACTIVITY, flows),
-                (DNS_ACTIVITY, [question(1, "a.b.example.org", answers='["198.51.100.8"]')]),
-                (HTTP_ACTIVITY, [request(1, "x.example.com", "198.51.100.9")]),
-            )
-        )
-        settings = BeaconSettings()
-        talking = pairs(network, OWN.networks)
-        rows = contacts(likely_pairs(talking, settings), network, talking, dns, http, OWN.networks, settings)
-        statements = beacons(one.hold(regular_pairs(rows, settings)), settings)
-        return one.collect(statements.findings.order_by("key")).to_pylist()
-
-    here = told(engine)
-    assert [row["target_value"] for row in here] == [CONTROLLER, "198.51.100.8"]
-    assert told(spark) == here
+def test_a_cluster_scores_gaps_alike(engine, spark: Engine):
+    series = [clock(300, 40, 0.3), [0, 5, 9, 700, 5000, 5100, 9000, 9001, 20000], clock(900, 20, 0.2, seed=3)]
+    rows = [
+        {"pair": number, "time": START + timedelta(seconds=at), "said": 300 + number, "heard": int(at) % 7}
+        for number, times in enumerate(series)
+        for at in times
+    ]
+    kinds = pa.schema([("pair", "int64"), ("time", pa.timestamp("us", "UTC")), ("said", "int64"), ("heard", "int64")])
+    told = scores(ibis.memtable(pa.Table.from_pylist(rows, schema=kinds)))
+    told = told.mutate(regular=regular(told), change=told.change.round(9), spread=told.spread.round(9))
+    told = told.select("pair", "beats", "gap", "spread", "change", "size", "hours", "regular").order_by("pair")
+    here = engine.collect(told).to_pylist()
+    assert [(row["pair"], row["regular"]) for row in here if row["regular"]] == [(0, True), (2, True)]
+    assert spark.collect(told).to_pylist() == here
 
 
 # Long connections, names
