@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from casemate.evidence.readers.base import ReadContext, Tally
-from casemate.evidence.readers.packets.capture import Framing, is_classic, read_packets
+from casemate.evidence.readers.packets.capture import Framing, Packet, is_classic, read_packets
 from casemate.evidence.readers.packets.layers import network_layer
 from casemate.evidence.readers.pcap import PCAP_READER, PCAPNG_READER
 
@@ -56,7 +56,7 @@ def layers(content: Content) -> int:
     count = 0
     for packet in read_packets(content.open(), Framing()):
         count += 1
-        if hasattr(packet, "data"):
+        if isinstance(packet, Packet):
             network_layer(packet.link, packet.data)
     return count
 

@@ -44,12 +44,10 @@ class Half:
     """The bytes of one direction.  `wanted` is cleared when nobody reads them any more."""
 
     __slots__ = (
-        "begin",
         "conflicts",
         "deliver",
         "end",
         "gap",
-        "last",
         "memory",
         "missed",
         "pending",
@@ -65,11 +63,9 @@ class Half:
         self.sequence: int | None = None  # of the next byte in order
         self.place = 0  # offset of that byte in the stream
         self.end = 0  # highest offset seen
-        self.begin = 0
         self.missed = self.repeated = self.conflicts = self.waiting = 0
         self.pending: list[tuple[int, bytes, Ref]] = []
         self.wanted = True
-        self.last: bytes = b""
 
     def start(self, sequence: int) -> None:
         """The first byte of the stream has this number."""
