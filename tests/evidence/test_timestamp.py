@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from casemate.case import Case
@@ -279,6 +279,7 @@ def test_only_plain_web_addresses_are_asked(url: str, root: Path) -> None:
     assert not (root / "seals").exists()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_bytes_are_a_timestamp_by_chance(content: bytes) -> None:
     with pytest.raises(BadInput):
@@ -286,6 +287,7 @@ def test_no_bytes_are_a_timestamp_by_chance(content: bytes) -> None:
 
 
 @needs_openssl
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_damaged_timestamp_is_refused_and_nothing_worse(authority: Authority, data: st.DataObject) -> None:
     path = authority.folder / "kept.tsr"
