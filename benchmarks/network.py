@@ -158,8 +158,8 @@ def plant(kind: str, traffic: Traffic, source: str) -> tuple[str, str]:
         raise ValueError(kind)
     traffic.spoke(kind, times, source, target, 443, out, heard)
     if r.random() < 0.5:
-        traffic.resolved(times[:: max(1, len(times) // 5)], source, f"x{r.integers(1_000_000)}.example-{r.integers(10_000)}.org",
-                         [target])  # fmt: skip
+        name = f"x{r.integers(1_000_000)}.example-{r.integers(10_000)}.org"
+        traffic.resolved(times[:: max(1, len(times) // 5)], source, name, [target])
     return source, target
 
 
