@@ -55,7 +55,16 @@ class Traffic:
         return f"{self.random.choice([23, 45, 91, 104, 141, 185, 193, 212])}.{a}.{b}.{c + 1}"
 
     def spoke(
-        self, kind: str, times: np.ndarray, source: str, target: str, port: int, out, heard, seconds=0.2, **more: Any
+        self,
+        kind: str,
+        times: np.ndarray,
+        source: str,
+        target: str,
+        port: int,
+        out: Any,
+        heard: Any,
+        seconds: Any = 0.2,
+        **more: Any,
     ) -> None:
         """Connections of one pair; `out`, `heard`, `seconds` are numbers or arrays."""
         times = np.sort(times)

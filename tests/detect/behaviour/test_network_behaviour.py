@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+# (what an Ibis column can do depends on its table, which is known at run time only)
 import json
 import random
 from datetime import UTC, datetime, timedelta
