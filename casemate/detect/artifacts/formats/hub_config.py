@@ -21,6 +21,7 @@ from casemate.detect.artifacts.sources.shell import judge_command
 from casemate.detect.artifacts.sources.templates import is_template, judge_template
 
 MOST_VALUES = 5_000_000
+DEEPEST_TEXT = 3
 
 AUTO_MAP = Rule(
     "hub.auto_map",
@@ -80,10 +81,12 @@ def inspect_values(value: Any, inspection: Inspection, member: str | None = None
 
 def _objects(value: Any) -> Iterator[tuple[dict[str, Any], str]]:
     waiting: list[tuple[Any, str]] = [(value, "")]
-    seen = 0
-    while waiting and seen < MOST_VALUES:
-        seen += 1
+    seen: set[int] = set()  # YAML's aliases lead to one value many times, and to itself
+    while waiting and len(seen) < MOST_VALUES:
         item, key = waiting.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
         if isinstance(item, dict):
             yield item, key
             waiting.extend((inner, str(name)) for name, inner in item.items() if isinstance(inner, dict | list))
@@ -91,15 +94,12 @@ def _objects(value: Any) -> Iterator[tuple[dict[str, Any], str]]:
             waiting.extend((inner, key) for inner in item if isinstance(inner, dict | list))
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: Any, depth: int = 0) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, list | tuple):
-        for inner in value[:100]:
-            yield from _texts(inner)
-    elif isinstance(value, dict):
-        for inner in list(value.values())[:100]:
-            yield from _texts(inner)
+    elif depth < DEEPEST_TEXT and isinstance(value, list | dict):
+        for inner in (list(value.values()) if isinstance(value, dict) else value)[:100]:
+            yield from _texts(inner, depth + 1)
 
 
 def _loaded_code(item: dict[str, Any], inspection: Inspection, member: str | None) -> None:

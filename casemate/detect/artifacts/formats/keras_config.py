@@ -53,10 +53,13 @@ def inspect_keras(value: Any, inspection: Inspection, member: str | None = None)
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    waiting, seen = [value], 0
-    while waiting and seen < MOST_OBJECTS:
-        seen += 1
+    waiting: list[Any] = [value]
+    seen: set[int] = set()
+    while waiting and len(seen) < MOST_OBJECTS:
         item = waiting.pop()
+        if not isinstance(item, dict | list) or id(item) in seen:
+            continue
+        seen.add(id(item))
         if isinstance(item, dict):
             yield item
             waiting.extend(item.values())

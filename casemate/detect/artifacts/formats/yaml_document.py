@@ -23,6 +23,7 @@ from casemate.detect.artifacts.sources.text import decoded, is_text, look_for_en
 
 SUFFIXES = (".yaml", ".yml")
 MOST_BYTES = 64 << 20
+MOST_DEPTH = 500
 MOST_NODES = 2_000_000
 
 RUNS = Rule("yaml.python_object", "malicious", UNSAFE_ARTIFACT, "imports it and calls it while reading the file")
@@ -77,6 +78,9 @@ def inspect(content: Content, inspection: Inspection) -> None:
         inspection.report(BROKEN, f"more than {MOST_BYTES} bytes")
         return
     _tags_in_text(text, inspection)
+    if _depth(text) > MOST_DEPTH:
+        inspection.report(BROKEN, f"brackets more than {MOST_DEPTH} deep")
+        return
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         for node in yaml.compose_all(text, Loader=loader):
@@ -89,6 +93,15 @@ def inspect(content: Content, inspection: Inspection) -> None:
     except RecursionError:
         inspection.report(BROKEN, "it is nested too deeply")
     look_for_encoded(text, inspection)
+
+
+def _depth(text: str) -> int:
+    """How deep brackets nest: composing takes the square of it."""
+    depth = most = 0
+    for match in re.finditer(r"[\[{\]}]", text):
+        depth = depth + 1 if match.group() in "[{" else max(0, depth - 1)
+        most = max(most, depth)
+    return most
 
 
 def _tags_in_text(text: str, inspection: Inspection) -> None:

@@ -7,8 +7,8 @@ import re
 from casemate.detect.artifacts.sources.acts import Act
 
 ACTIVE = re.compile(
-    r"<script\b|<iframe\b[^>]*\b(?:srcdoc|src\s*=\s*[\"']?\s*(?:javascript|data):)|\bon(?:error|load|click|mouseover|focus|toggle|begin)\s*=|"
-    r"javascript:|<object\b|<embed\b|<meta[^>]+http-equiv\s*=\s*[\"']?refresh|<svg[^>]*onload|<base\b|<form\b[^>]*action\s*=\s*[\"']https?:",
+    r"<script\b|<iframe\b[^>]{0,400}\b(?:srcdoc|src\s*=\s*[\"']?\s*(?:javascript|data):)|\bon(?:error|load|click|mouseover|focus|toggle|begin)\s*=|"
+    r"javascript:|<object\b|<embed\b|<meta[^>]{1,400}http-equiv\s*=\s*[\"']?refresh|<svg[^>]{0,400}onload|<base\b|<form\b[^>]{0,400}action\s*=\s*[\"']https?:",
     re.IGNORECASE,
 )
 KNOWN = re.compile(
@@ -31,12 +31,12 @@ BAD: tuple[tuple[str, str], ...] = (
      r"String\.fromCharCode\((?:\s*\d+\s*,){12,}|setTimeout\s*\(\s*atob|document\.write\s*\(\s*(?:atob|unescape)", "a script that hides what it does"),  # noqa: E501
     (r"window\.(?:top\.)?location(?:\.href)?\s*=|(?<!\.)\blocation\.(?:href\s*=|replace\()|"
      r"http-equiv\s*=\s*[\"']?refresh", "a page that sends the reader elsewhere"),
-    (r"<iframe\b[^>]*(?:javascript:|data:text/html|srcdoc)", "a frame that carries a script"),
+    (r"<iframe\b[^>]{0,400}(?:javascript:|data:text/html|srcdoc)", "a frame that carries a script"),
 )  # fmt: skip
 _BAD = tuple((re.compile(pattern, re.IGNORECASE), why) for pattern, why in BAD)
 _LIBRARY_SCRIPT = re.compile(
-    r"<script\b[^>]*\bsrc\s*=\s*[\"']https://(?:cdn\.(?:plot\.ly|bokeh\.org|jsdelivr\.net|pydata\.org|datatables\.net)|cdnjs\.cloudflare\.com|"
-    r"unpkg\.com|code\.jquery\.com|d3js\.org|www\.gstatic\.com|requirejs\.org|esm\.sh|ajax\.googleapis\.com|polyfill-fastly\.io)/[^>]*>\s*</script>",
+    r"<script\b[^>]{0,400}\bsrc\s*=\s*[\"']https://(?:cdn\.(?:plot\.ly|bokeh\.org|jsdelivr\.net|pydata\.org|datatables\.net)|cdnjs\.cloudflare\.com|"
+    r"unpkg\.com|code\.jquery\.com|d3js\.org|www\.gstatic\.com|requirejs\.org|esm\.sh|ajax\.googleapis\.com|polyfill-fastly\.io)/[^>]{0,400}>\s*</script>",
     re.IGNORECASE,
 )
 _LIBRARY_SIZE = 20_000

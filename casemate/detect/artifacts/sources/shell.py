@@ -9,6 +9,9 @@ from casemate.decode import decode, may_hold
 from casemate.decode.forms import UNIX_COMMAND
 from casemate.limits import Limits
 
+WINDOW = 4096
+MOST_OF_LINE = 1 << 18
+"""Characters of one line that are judged."""
 Judgement = Literal["ordinary", "scripted", "unknown", "odd", "bad"]
 LIMITS = Limits(decode_input_characters=1 << 18, decode_output_bytes=1 << 20, decode_texts=16, decode_depth=4)
 
@@ -162,7 +165,9 @@ def judge_command(text: str, *, at_import: bool = False) -> tuple[Judgement, str
 
 
 def _judged(text: str, at_import: bool) -> tuple[Judgement, str]:
-    text = re.sub(r"\\\r?\n", " ", text)
+    text = re.sub(r"[ \t]+", " ", re.sub(r"\\\r?\n", " ", text))
+    if any(len(line) > WINDOW for line in text.split("\n")):
+        return _long(text, at_import)
     piped = _piped(text)
     if piped is not None and piped[0] == "bad":
         return piped
@@ -183,6 +188,16 @@ def _judged(text: str, at_import: bool) -> tuple[Judgement, str]:
     if at_import and strange is not None and all(word in SCRIPTED or word in known for word in words):
         return "scripted", f"the command {strange}"
     return "unknown", f"the command {strange}" if strange else "a command"
+
+
+def _long(text: str, at_import: bool) -> tuple[Judgement, str]:
+    """Lines too long for patterns that look back and forth: judged in windows, and never ordinary."""
+    for line in text.split("\n"):
+        for begin in range(0, max(1, min(len(line), MOST_OF_LINE)), WINDOW // 2):
+            found = _judged(line[begin : begin + WINDOW], at_import)
+            if found[0] == "bad":
+                return found
+    return "odd", f"a command of more than {WINDOW} characters"
 
 
 def _piped(text: str) -> tuple[Judgement, str] | None:

@@ -35,7 +35,8 @@ def is_template(text: str) -> bool:
 
 def judge_template(text: str) -> list[Act]:
     """Acts of a template."""
-    text = _COMMENT.sub("", text)
+    if "#}" in text:
+        text = _COMMENT.sub("", text[: text.rindex("#}") + 2]) + text[text.rindex("#}") + 2 :]
     found = []
     for match in _EXPRESSION.finditer(text):
         inside = match.group(1)
