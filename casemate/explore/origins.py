@@ -72,13 +72,17 @@ def has_origin_data(case: Case, root: Path | None = None) -> bool:
 
 
 def find_origins(case: Case, engine: Engine, root: Path | None = None) -> CaseOrigins | None:
-    """The origins of a case: the stored rows if they are those of today, else looked up now; None without data."""
-    if not has_origin_data(case, root):
+    """The origins of a case: the stored rows if they are those of today, else looked up now; None without data.
+
+    On a machine without origin data a case that was looked up elsewhere tells what was stored then.
+    """
+    elsewhere = not has_origin_data(case, root)
+    if elsewhere and not case.live_parts(ORIGINS_TABLE):
         return None
     facts = stored_facts(case)
     inferred = (last_run(case) or {}).get("own_inferred", ())
     data = OriginData.of(case, engine, root, inferred)
-    if facts is not None and facts.get("inputs") == data.inputs:
+    if facts is not None and (elsewhere or facts.get("inputs") == data.inputs):
         engine.use(stored_tables(case))
         tables = {name: engine.read(name) for name in (ORIGINS_TABLE, CATEGORIES_TABLE)}
         return CaseOrigins(tables, tuple(facts.get("versions", ())), stored=True)

@@ -104,6 +104,9 @@ def test_installed_data_is_asked_at_once_and_every_number_has_its_definition(
         ("5.5.1.1", "NL"), ("5.5.9.1", "FR"), ("6.1.1.1", "DE"), ("9.9.9.9", None),
     ]  # fmt: skip
     assert run("show", "origins", "--case", scanned / "case", "--json").json() == told
+    # and so does the case where nothing is installed
+    home(monkeypatch, tmp_path / "elsewhere")
+    assert run("show", "origins", "--case", scanned / "case", "--json").json() == told
 
 
 def test_later_data_is_said_to_be_later_and_nearer_data_is_preferred(
