@@ -40,6 +40,8 @@ class DuckDBEngine:
         raw.execute("SET autoload_known_extensions = false")
         raw.execute(f"SET memory_limit = '{memory_bytes // (1 << 20)}MiB'")
         raw.execute("SET preserve_insertion_order = false")
+        # it writes its bar to standard output, where rows go, when Python was started without a file
+        raw.execute("SET enable_progress_bar = false")
         # DuckDB's own default is a folder in whatever folder the user stands in
         self._spill = spill or Path(tempfile.mkdtemp(prefix="casemate-spill-"))
         raw.execute("SET temp_directory = ?", [str(self._spill)])

@@ -14,31 +14,48 @@ from __future__ import annotations
 import ibis
 
 KEYS = ("user", "domain", "source", "host", "service", "kind", "product")
+COLUMNS = (*KEYS, "successes", "failures", "unknown", "first", "last", "first_success", "failures_before_success")
 ENDS = ("Logoff",)
+_NO_TIME = ibis.null("timestamp('UTC', 6)")
+_NO_COUNT, _NONE = ibis.null("int64"), ibis.literal(0, "int64")
 
 
 def logons(authentication: ibis.Table, api_activity: ibis.Table) -> ibis.Table:
     """Columns: those of :data:`KEYS`, then ``successes, failures, unknown`` (tries), ``first``, ``last``,
     ``first_success`` (UTC) and ``failures_before_success`` (null where nothing succeeded)."""  # fmt: skip
     tries = _authentication(authentication).union(_kubernetes(api_activity), distinct=False)
-    same = ibis.window(group_by=[tries[name] for name in KEYS])
-    begun = ibis.ifelse(tries.status == "Success", tries.time, ibis.null("timestamp('UTC', 6)")).min().over(same)
-    tries = tries.mutate(first_success=begun)
-    count = tries.tries
-    early = (tries.status == "Failure") & (tries.time < tries.first_success)
-    return tries.group_by(*KEYS).aggregate(
+    failed, timed = tries.status == "Failure", tries.time.notnull()
+    count, failure_time = tries.tries, ibis.ifelse(failed, tries.time, _NO_TIME)
+    found = tries.group_by(*KEYS).aggregate(
         successes=_sum(tries.status == "Success", count),
-        failures=_sum(tries.status == "Failure", count),
+        failures=_sum(failed, count),
         unknown=_sum(~tries.status.isin(["Success", "Failure"]), count),
         first=tries.time.min(),
         last=tries.time.max(),
-        first_success=tries.first_success.min(),
-        failures_before_success=ibis.ifelse(tries.first_success.min().isnull(), ibis.null("int64"), _sum(early, count)),
+        first_success=ibis.ifelse(tries.status == "Success", tries.time, _NO_TIME).min(),
+        first_failure=failure_time.min(),
+        last_failure=failure_time.max(),
+        timed_failures=_sum(failed & timed, count),
     )
+    # nearly always all failures came before the first success or none did: only the others are read again
+    mixed = ((found.first_failure < found.first_success) & (found.last_failure >= found.first_success)).fill_null(False)
+    before = ibis.ifelse((found.last_failure < found.first_success).fill_null(False), found.timed_failures, _NONE)
+    known = found.mutate(failures_before_success=ibis.ifelse(found.first_success.isnull(), _NO_COUNT, before))
+    return known.filter(~mixed).select(*COLUMNS).union(_counted(found.filter(mixed), tries), distinct=False)
+
+
+def _counted(found: ibis.Table, tries: ibis.Table) -> ibis.Table:
+    """Rows of `found` with the failures before the first success counted one by one."""
+    failures = tries.filter(tries.status == "Failure").select(*KEYS, "time", "tries")
+    same = [failures[name].identical_to(found[name]) for name in KEYS]
+    joined = failures.join(found, same, rname="found_{name}")
+    early = joined.time < joined.first_success
+    kept = {name: joined[name].min() for name in COLUMNS if name not in (*KEYS, COLUMNS[-1])}
+    return joined.group_by(*KEYS).aggregate(**kept, failures_before_success=_sum(early, joined.tries)).select(*COLUMNS)
 
 
 def _sum(condition, count):
-    return ibis.ifelse(condition.fill_null(False), count, ibis.literal(0, "int64")).sum()
+    return ibis.ifelse(condition.fill_null(False), count, _NONE).sum()
 
 
 def _authentication(table: ibis.Table) -> ibis.Table:

@@ -78,9 +78,12 @@ def _rows(kind: str, field: str, table: ibis.Table) -> ibis.Table:
 
 
 def _named(findings: ibis.Table) -> ibis.Table:
-    ends = [
-        findings.select(finding=findings.id, endpoint=findings[side]["value"].lower()) for side in ("source", "target")
-    ]
-    both = ends[0].union(ends[1], distinct=True)
-    both = both.filter(both.endpoint.notnull())
-    return both.group_by("endpoint").aggregate(findings=both.count())
+    """How many findings name each endpoint (lower case); one that is source and target of a finding counts once."""
+    source, target = (findings[side]["value"] for side in ("source", "target"))
+    once = ~(source.lower() == target.lower()).fill_null(False)
+    ends = (findings.select(endpoint=source), findings.filter(once).select(endpoint=target))
+    # counted as written before it is lowered: endpoints are far fewer than findings
+    sides = [side.group_by("endpoint").aggregate(findings=side.count()) for side in ends]
+    both = sides[0].union(sides[1], distinct=False)
+    both = both.filter(both.endpoint.notnull()).select("findings", endpoint=both.endpoint.lower())
+    return both.group_by("endpoint").aggregate(findings=both.findings.sum())
