@@ -26,13 +26,7 @@ HASHES = (r"SHA256=([0-9A-Fa-f]{64})", r"SHA1=([0-9A-Fa-f]{40})", r"MD5=([0-9A-F
 def pivots(tables: Mapping[str, ibis.Table], findings: ibis.Table, looking: Looking) -> ibis.Table:
     """Columns: ``kind, value, findings`` (with it as source or target), ``hosts`` (that wrote records with it),
     ``records``, ``first``, ``last`` (UTC)."""  # fmt: skip
-    parts = [
-        _rows(kind, field, narrowed(table, looking))
-        for table in tables.values()
-        for kind, fields in FIELDS.items()
-        for field in fields
-        if field in table.columns
-    ]
+    parts = [_rows(narrowed(table, looking), _held(table)) for table in tables.values() if _held(table)]
     rows, *others = parts
     for other in others:
         rows = rows.union(other, distinct=False)
@@ -59,22 +53,41 @@ def in_order(found: ibis.Table) -> ibis.Table:
     return found.order_by(ibis.desc(found.findings), found.hosts, found.records, found.kind, found.value)
 
 
-def _rows(kind: str, field: str, table: ibis.Table) -> ibis.Table:
-    value = table[field]
-    if kind == "hash":
-        found = [value.re_extract(pattern, 1) for pattern in HASHES]
-        value = ibis.coalesce(*[ibis.ifelse(text == "", ibis.null("string"), text) for text in found])
-    if kind in ("hash", "domain"):
-        value = value.lower()
-    rows = table.select(
-        kind=ibis.literal(kind),
-        value=value,
+def _held(table: ibis.Table) -> list[tuple[str, str]]:
+    """Kinds and fields that a table has."""
+    return [(kind, field) for kind, fields in FIELDS.items() for field in fields if field in table.columns]
+
+
+def _rows(table: ibis.Table, held: list[tuple[str, str]]) -> ibis.Table:
+    """One row per value of a record.  A table is read once for all its fields, since reading it is what costs."""
+    names = [f"value_{place}" for place in range(len(held))]
+    wide = table.select(
         host=first_known(table, WHO["host"]),
         time=table.time,
         evidence=table.evidence,
         record=table.record,
+        **{name: _value(kind, table[field]) for name, (kind, field) in zip(names, held, strict=True)},
+    )
+    wide = wide.filter(ibis.or_(*[wide[name].notnull() for name in names]))
+    each = wide.cross_join(ibis.memtable({"place": list(range(len(held)))}))
+    kinds = [(place, kind) for place, (kind, _field) in enumerate(held)]
+    values = [(place, each[name]) for place, name in enumerate(names)]
+    rows = each.select(
+        "host",
+        "time",
+        "evidence",
+        "record",
+        kind=each.place.cases(*kinds, else_=ibis.null("string")),
+        value=each.place.cases(*values, else_=ibis.null("string")),
     )
     return rows.filter(rows.value.notnull())
+
+
+def _value(kind: str, text):
+    if kind == "hash":
+        found = [text.re_extract(pattern, 1) for pattern in HASHES]
+        text = ibis.coalesce(*[ibis.ifelse(part == "", ibis.null("string"), part) for part in found])
+    return text.lower() if kind in ("hash", "domain") else text
 
 
 def _named(findings: ibis.Table) -> ibis.Table:
