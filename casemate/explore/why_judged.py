@@ -62,6 +62,37 @@ ONE_IS_ENOUGH: dict[str, str] = {
     "success_after_guessing_others": "without the guessing before it by the same source on the same service, the "
     "logon would not be named",
 }
+SEVERAL_DECIDE: dict[str, str] = dict.fromkeys(
+    ("beacon", "beacon_failed", "beacon_inside", "regular_contact"),
+    "how regular gaps and sizes are decides together with how rare and how old the peer is (`decided` says what did); "
+    "fewer contacts than `contacts` would not be looked at",
+) | {
+    "slow_scan": "fewer different services or hosts than `tried` would not be named, nor would a source most of whose "
+    "connections were answered",
+    "network_scan": "fewer different services or hosts than `tried`, or fewer addresses of the network than "
+    "`neighbours`, would not be named",
+    "long_connection": "a shorter connection than `hours`, or a peer that more own hosts than `common_hosts` talk to, "
+    "would not be named",
+    "strobe": "fewer connections than `strobe_contacts` would not be named",
+    "dns_tunnel": "fewer names below the zone than `names`, or shorter ones than `letters` (with data in the answers "
+    "`letters_with_data`), would not be named",
+    "failing_names": "fewer zones than `failing_zones` that do not exist would not be named",
+    "upload_unusual": "less than `day_bytes` in a day, or than `times` the most of any day before, would not be named",
+    "upload_large": "less than `day_bytes` in a day would not be named; with days before it the history would decide",
+    "slow_leak": "fewer days than `leak_days`, or less than `leak_bytes` in all, would not be named",
+    "upload_to_storage": "less than `looked_at_bytes`, or another kind of name, would not be named",
+    "first_admin_contact": "a contact of the two hosts before, or less evidence before it than `baseline_seconds`, "
+    "would change the answer",
+    "lateral_fan_out": "fewer hosts than `many` would not be named so",
+    "admin_fan_out": "fewer hosts than `many_cold` would not be named; with evidence from before, only first contacts "
+    "would count",
+    "new_service": "less evidence before it than `service_baseline_seconds` would not be enough to say so",
+    "coordinated_sources": "fewer sources than `sources`, or fewer steps in the same order than `steps`, would not be "
+    "named",
+    "coordinated_requests": "fewer sources than `sources`, or fewer paths in the same order than `steps`, would not be "
+    "named",
+}
+"""Where no single number decides: what would have changed the answer, by the names of the thresholds."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +124,7 @@ def judged(tree: Any) -> Judged | None:
         threshold = SLOW_THRESHOLDS.get(name, name) if slow else name
         if count in counts and threshold in thresholds:
             found.append(Judged(count, what, counts[count], thresholds[threshold], threshold, rule not in MARGINS))
-    if known is None and rule in ONE_IS_ENOUGH:
+    if known is None and (rule in ONE_IS_ENOUGH or rule in SEVERAL_DECIDE):
         return None
     return next((one for one in found if one.value >= one.threshold), found[0] if found and known else None)
 
@@ -126,8 +157,9 @@ def _signature(tree: Mapping[str, Any]) -> Iterator[str]:
 
 def _behaviour(tree: Mapping[str, Any]) -> Iterator[str]:
     rule = str(tree.get("rule"))
-    if rule in ONE_IS_ENOUGH:
-        yield ONE_IS_ENOUGH[rule]
+    sentence = ONE_IS_ENOUGH.get(rule) or SEVERAL_DECIDE.get(rule)
+    if sentence:
+        yield sentence
     one = judged(tree)
     thresholds, counts = _numbers(tree.get("thresholds")), _numbers(tree.get("counts"))
     gap = thresholds.get("burst_gap_seconds", thresholds.get("episode_gap_seconds"))

@@ -27,10 +27,13 @@ def installed_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_imports", lambda modules: dict.fromkeys(modules))
 
 
-def test_it_names_what_is_absent_and_for_what_but_is_content(small: Small) -> None:
+def test_it_names_what_is_absent_and_for_what_but_is_content(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CASEMATE_HOME", str(tmp_path))
     code, found = checks("--case", small.case)
     assert code == 0
-    assert found["sigma"]["well"] is False  # the test has a data folder of its own
+    assert found["sigma"]["well"] is False  # nothing is installed in this data folder
     assert found["sigma"]["remedy"] == "casemate intel update sigma"
     assert found["case"]["well"] is True
     assert all(check["well"] for check in found.values() if check["needed"])

@@ -42,7 +42,9 @@ def scanned(tmp_path_factory: pytest.TempPathFactory, settled: None) -> Path:
             rows.append("\t".join(str(value) for value in (f"{moment:.6f}", *body)))
     (folder / "evidence").mkdir()
     (folder / "evidence" / "conn.log").write_text(HEADER + "\n".join(rows) + "\n")
-    made = run("investigate", folder / "evidence", "--case", folder / "case", "--own", "192.0.2.0/24", "-q")
+    with pytest.MonkeyPatch.context() as patch:  # other tests install rule sets in the shared data folder
+        patch.setenv(HOME_VARIABLE, str(folder / "home"))
+        made = run("investigate", folder / "evidence", "--case", folder / "case", "--own", "192.0.2.0/24", "-q")
     assert made.code == 0, made.err
     (folder / "networks.csv").write_text(TABLE)
     return folder

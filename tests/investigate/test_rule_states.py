@@ -50,8 +50,8 @@ Records = list[Mapping[str, str | None]]
 
 
 def stored(folder: Path, records: Records) -> StoredTables:
-    """A table of Windows events with these records."""
-    schema = WINDOWS_EVENT.schema
+    """A table of Windows events with these records, as a version without a column for OperationType stored it."""
+    schema = pa.schema([field for field in WINDOWS_EVENT.schema if field.name != "OperationType"])
     rows = [
         {
             "evidence": "e" * 64,
