@@ -2,7 +2,8 @@
 
 It is drawn by the kernel: resource limits (man 2 setrlimit) and, where the kernel has them, Landlock
 (https://docs.kernel.org/userspace-api/landlock.html) and a filter of system calls
-(https://docs.kernel.org/userspace-api/seccomp_filter.html).  Queries need it because DuckDB lets whoever may read a file write it too: ``WITH x AS (COPY ... TO
+(https://docs.kernel.org/userspace-api/seccomp_filter.html).  Queries need it because DuckDB lets whoever may
+read a file write it too: ``WITH x AS (COPY ... TO
 part) SELECT 1`` is a SELECT to its parser and, to an allowed path, overwrites it.
 """
 

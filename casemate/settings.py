@@ -127,7 +127,9 @@ def read_settings(path: Path) -> Settings:
 
 def parse_settings(values: Mapping[str, Any]) -> Settings:
     """Settings from the values of ``case.toml``.  Raises BadInput."""
-    _only(values, {"name", "tlp", "own", "clock", "attempts", "core", "assets", "vendors", "sigma", "seal", "limits"}, "")
+    _only(
+        values, {"name", "tlp", "own", "clock", "attempts", "core", "assets", "vendors", "sigma", "seal", "limits"}, ""
+    )
     tables = ("clock", "attempts", "sigma", "seal", "limits")
     clock, attempts, sigma, seal, limits = (_table(values, name) for name in tables)
     _only(clock, {"zone"}, "clock.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 from whole_run import command
@@ -26,7 +27,7 @@ def test_a_cluster_verifies_a_case_made_here(tmp_path: Path, spark: Engine, monk
     def one_session(name: str, workers: int) -> Engine:
         """The session of the test run: a second one in the same process would take it over and close it."""
         asked.append(name)
-        return Kept(spark)
+        return cast(Engine, Kept(spark))
 
     monkeypatch.setattr(rerun_command, "make_engine", one_session)
     again = command("rerun", "--case", case, "--engine", "spark", "--quiet", "--json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from casemate.detect.signatures.doublepulsar import DOUBLEPULSAR
 from casemate.detect.signatures.findings import findings
@@ -13,7 +14,7 @@ from casemate.detect.signatures.suricata import COLUMNS, bursts
 START = datetime(2024, 4, 1, 12, tzinfo=UTC)
 
 
-def alert(record: int, minute: float = 0, **changes: str | None) -> dict:
+def alert(record: int, minute: Any = 0, **changes: Any) -> dict:
     row = dict.fromkeys(COLUMNS)
     row |= {
         "evidence": "e" * 64, "record": record, "time": START + timedelta(minutes=minute), "event_type": "alert",

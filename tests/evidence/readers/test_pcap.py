@@ -309,7 +309,7 @@ def test_ja4_of_the_published_example():
 def test_community_id_of_the_published_example():
     pair = (bytes([128, 232, 110, 120]), bytes([66, 35, 250, 204]))
     assert community_id(pair, (34855, 80), 6) == "1:LQU9qZlK+B5F3KDmev6m5PMibrg="
-    assert community_id(pair[::-1], (80, 34855), 6) == "1:LQU9qZlK+B5F3KDmev6m5PMibrg="
+    assert community_id((pair[1], pair[0]), (80, 34855), 6) == "1:LQU9qZlK+B5F3KDmev6m5PMibrg="
 
 
 def test_ssh_and_rdp_tell_who_asks():

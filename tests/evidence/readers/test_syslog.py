@@ -15,7 +15,7 @@ from record_reading import DATED, SMALL, Bytes, filled, read
 from casemate.evidence.identify import identify
 from casemate.evidence.lines import utf16_of
 from casemate.evidence.readers import READERS, openssh
-from casemate.evidence.readers.base import ReadContext
+from casemate.evidence.readers.base import ReadContext, Rows, Tally
 from casemate.evidence.readers.syslog import SYSLOG_READER
 from casemate.evidence.readers.sysmon_linux import SYSMON_LINUX_READER, parse
 
@@ -196,6 +196,8 @@ def test_a_grown_log_knows_what_its_first_new_line_repeats() -> None:
         whole = read(SYSLOG_READER, old + last).rows[-1]
         context = ReadContext("x", DATED, start_offset=len(old), start_record=old.count(b"\n") + 1)
         (rows, tally) = list(SYSLOG_READER.read(Bytes(old + last), context))
+        assert isinstance(rows, Rows)
+        assert isinstance(tally, Tally)
         (row,) = rows.batch.to_pylist()
         assert filled(row) == {name: value for name, value in filled(whole).items() if name != "_table"}
         assert (row["repeated"], row["ssh_event"], tally.records) == ("3", "failed_password", 1)
