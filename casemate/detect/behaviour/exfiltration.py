@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import ibis
 
-from casemate.detect.behaviour.pairs import PAIR, microseconds, of_pairs, service_of
+from casemate.detect.behaviour.pairs import PAIR, microseconds, of_a_pair, of_pairs, service_of
 from casemate.detect.behaviour.peers import names
 from casemate.detect.behaviour.rules import BehaviourRule, Statements, key, over
 
@@ -190,16 +190,7 @@ def exfiltration(table: ibis.Table, _settings: ExfiltrationSettings) -> Statemen
             cold=rows.cold_start.max(),
         )
         return grouped.select(
-            key=grouped.key,
-            rule=grouped.rule,
-            time=grouped.time,
-            time_end=grouped.time_end,
-            source_kind=ibis.literal("address"),
-            source_value=grouped.source,
-            target_kind=ibis.literal("address"),
-            target_value=grouped.target,
-            target_service=grouped.service,
-            outcome=ibis.literal("unknown"),
+            **of_a_pair(grouped),
             confidence=ibis.ifelse((grouped.rule == "upload_unusual") & (grouped.most > 0), "medium", "low"),
             connections=grouped.connections,
             bytes_out=grouped.said,

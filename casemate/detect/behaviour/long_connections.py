@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import ibis
 
-from casemate.detect.behaviour.pairs import PAIR, of_pairs, service_of
+from casemate.detect.behaviour.pairs import PAIR, of_a_pair, of_pairs, service_of
 from casemate.detect.behaviour.rules import BehaviourRule, Statements, key
 
 
@@ -96,16 +96,7 @@ def long_connections(table: ibis.Table, _settings: LongSettings) -> Statements:
             hosts=rows.hosts.max(),
         )
         return grouped.select(
-            key=grouped.key,
-            rule=grouped.rule,
-            time=grouped.time,
-            time_end=grouped.time_end,
-            source_kind=ibis.literal("address"),
-            source_value=grouped.source,
-            target_kind=ibis.literal("address"),
-            target_value=grouped.target,
-            target_service=grouped.service,
-            outcome=ibis.literal("unknown"),
+            **of_a_pair(grouped),
             confidence=ibis.literal("low"),
             connections=grouped.connections,
             longest_seconds=grouped.longest // 1000,

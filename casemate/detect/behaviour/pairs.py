@@ -62,6 +62,22 @@ def of_pairs(network: ibis.Table, wanted: ibis.Table) -> ibis.Table:
     return rows.inner_join(wanted, list(PAIR))
 
 
+def of_a_pair(grouped: ibis.Table) -> dict[str, ir.Value]:
+    """What a statement about one pair says in any case: when, from which address, to which address and service."""
+    return {
+        "key": grouped.key,
+        "rule": grouped.rule,
+        "time": grouped.time,
+        "time_end": grouped.time_end,
+        "source_kind": ibis.literal("address"),
+        "source_value": grouped.source,
+        "target_kind": ibis.literal("address"),
+        "target_value": grouped.target,
+        "target_service": grouped.service,
+        "outcome": ibis.literal("unknown"),
+    }
+
+
 def service_of(port: ir.IntegerValue, protocol: ir.StringValue) -> ir.StringValue:
     """``443/tcp``; the protocol alone where there is no port."""
     return ibis.ifelse(port >= 0, port.cast("string") + "/" + protocol, protocol)
