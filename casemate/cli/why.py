@@ -36,7 +36,7 @@ def why(
     if as_json:
         document = answer_as_json(answer)
         if masked:
-            from casemate.export.masking import mask_value  # its patterns take a while to make ready
+            from casemate.masking import mask_value  # its patterns take a while to make ready
 
             document = mask_value(document)
         write_json(document)

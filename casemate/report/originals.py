@@ -15,7 +15,7 @@ from casemate.engine.duckdb import DuckDBEngine
 from casemate.errors import CasemateError
 from casemate.explore.tables import native_filled, stored_tables
 from casemate.export.content import reason
-from casemate.export.masking import mask, mask_value
+from casemate.masking import mask, mask_value
 from casemate.schema.native import FIXED_NAMES
 
 TEXT_CHARACTERS = 1_500

@@ -13,7 +13,7 @@ from casemate.explore.summary import Ranked, worth_of
 from casemate.explore.terminal import answer, blind_spot
 from casemate.explore.why_judged import otherwise
 from casemate.export.content import ExportedFinding
-from casemate.export.masking import mask
+from casemate.masking import mask
 from casemate.incident.attempts import definition
 from casemate.report import chart
 from casemate.report.elements import Element, Node, Style, element, render

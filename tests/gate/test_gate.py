@@ -267,7 +267,9 @@ def test_provenance_must_be_signed_where_the_policy_names_keys(model: Path, key:
 
 def test_the_command_decides_writes_down_and_tells_others(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("cyclonedx")
-    (model / "weights.pkl").write_bytes(BAD)
+    (model / "weights.pkl").write_bytes(
+        BAD.replace(b"\x0b\x00\x00\x00echo canary", b"\x1b\x00\x00\x00curl --password=hunter2 a.b")
+    )
     given = policy(model.parent)
     out = [model.parent / "out.sarif", model.parent / "bom.json"]
     arguments = ["--policy", str(given), "--sarif", str(out[0]), "--bom", str(out[1]), "--json"]
@@ -291,6 +293,9 @@ def test_the_command_decides_writes_down_and_tells_others(model: Path, capsys: p
     assert all(part["hashes"] for part in bill["components"])
     (model / "weights.pkl").unlink()
     assert command("gate", "check", str(model), "--policy", str(given)) == 0
+    assert all("--password=[masked:password]" in path.read_text() for path in out)
+    written = [json.dumps(told), *(path.read_text() for path in (*out, model.parent / "gate-audit.jsonl"))]
+    assert not any("hunter2" in text for text in written)
     records, broken = read(model.parent / "gate-audit.jsonl")
     assert [record["allowed"] for record in records] == [False, True]
     assert not broken

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from casemate.detect.artifacts.content import Content, Ownership
 from casemate.detect.artifacts.contract import CORRUPT_MODEL, Reason, Rule
+from casemate.masking import mask_quoted
 
 MIB = 1024 * 1024
 REASONS_KEPT = 100
@@ -122,7 +123,8 @@ class Inspection:
 
         Args:
             rule: from the format's table.
-            text: what was seen, one clause; may hold evidence text (it is escaped when printed).
+            text: what was seen, one clause; may hold evidence text (secrets in it are masked here, it is escaped
+                when printed).
             offset: the byte in this content.
             effect: what a loader would do, where it can be said more exactly than the rule does.
             member: the member of this content that it is about.
@@ -130,12 +132,12 @@ class Inspection:
         path = self.path_inside if member is None else (*self.path_inside, member)
         reason = Reason(
             rule.code,
-            text[:TEXT_LENGTH],
+            mask_quoted(text)[:TEXT_LENGTH],
             rule.severity,
             "!".join(path)[-TEXT_LENGTH:],
             offset,
             rule.technique,
-            (effect or rule.loader_effect)[:TEXT_LENGTH],
+            mask_quoted(effect or rule.loader_effect)[:TEXT_LENGTH],
         )
         # the first of many suffice, but a graver one is never left off
         if len(self.findings.reasons) < REASONS_GATHERED or rule.severity == "malicious":

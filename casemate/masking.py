@@ -1,8 +1,8 @@
 """Secrets in evidence, replaced by placeholders that say their kind.
 
-Command lines, headers and requests in logs hold passwords, tokens, cookies and keys of the victims.
-Whatever leaves the case passes here: the secret becomes ``[masked:KIND]``, the rest of the text
-stays as it is.  The evidence itself is never changed; ``casemate record`` prints the original.
+Command lines, headers and requests in logs hold passwords, tokens, cookies and keys of the victims, and so do the
+arguments that a scanned artefact would call with.  Whatever leaves passes here: the secret becomes ``[masked:KIND]``,
+the rest of the text stays as it is.  The evidence itself is never changed; ``casemate record`` prints the original.
 
 Every pattern begins at a fixed word or prefix and its repetitions are possessive or bounded, so
 time grows with the length of the text and no hostile record can make it grow faster.  A secret
@@ -289,6 +289,18 @@ def mask(text: str) -> str:
     """`text` with every secret that can be recognised replaced; masking twice changes nothing more."""
     # titles, patterns and most values come again and again
     return _remembered(text) if len(text) <= REMEMBERED_CHARACTERS else _masked(text)
+
+
+def mask_quoted(text: str) -> str:
+    """Like :func:`mask`, for text that was cut short: a token that begins at its very end is masked too."""
+    return _CUT_TOKEN.sub(_placeholder("token"), mask(text))
+
+
+_CUT_TOKEN = re.compile(
+    rf"{_START}(?:(?:gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|sk[-_]|hf_|npm_|pypi-|dckr_pat_|hv[sb]\.|ya29\.)"
+    r"(?=[A-Za-z_.-]{0,64}[0-9])[A-Za-z0-9_.-]{4,}+|AIza[A-Za-z0-9_-]{6,}+|eyJ[A-Za-z0-9_-]{8,}+)"
+    r"(?=[\"'.)\]]{0,6}+\Z)"
+)
 
 
 @lru_cache(maxsize=8_192)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from casemate.export.masking import KINDS, mask, mask_value
+from casemate.masking import KINDS, mask, mask_quoted, mask_value
 
 SECRET = "kV7xQ2mZ9pLw4RtY"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
@@ -151,3 +151,18 @@ def test_no_record_makes_masking_slow(piece: str) -> None:
         return time.process_time() - before
 
     assert seconds(200_000) < 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ghp_abc1234def'", "f(token, 'hf_9aBcDeF", "(sk-ant-a1b2c3d4')", "eyJhbGciOiJIUzI1N'", "u=https://b:pw1@h'"],
+)
+def test_a_token_that_was_cut_with_its_text_is_masked_too(text: str) -> None:
+    masked = mask_quoted(text)
+    assert "[masked:" in masked
+    assert not any(part in masked for part in ("abc1234", "9aBcDeF", "a1b2c3d4", "OiJIUzI1N", "pw1"))
+
+
+@pytest.mark.parametrize("text", ["imports huggingface_hub.hf_hub_download", "sk-learn'", "eyJ", "ghp_"])
+def test_names_at_the_end_of_a_text_stay(text: str) -> None:
+    assert mask_quoted(text) == text
