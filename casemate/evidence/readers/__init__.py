@@ -9,6 +9,8 @@ from casemate.evidence.readers.auditd import AUDITD_READER
 from casemate.evidence.readers.base import ReaderSpec
 from casemate.evidence.readers.cloudtrail import CLOUDTRAIL_DOCUMENTS, CLOUDTRAIL_LINES
 from casemate.evidence.readers.evtx import EVTX_READER
+from casemate.evidence.readers.flows.nfdump_text import NFDUMP_CSV, NFDUMP_JSON, NFDUMP_JSON_LINES
+from casemate.evidence.readers.flows.readers import NETFLOW_READER, NFDUMP_READER
 from casemate.evidence.readers.journald import JOURNALD_DOCUMENTS, JOURNALD_LINES
 from casemate.evidence.readers.json import JSON_DOCUMENTS, JSON_LINES
 from casemate.evidence.readers.kubernetes_audit import KUBERNETES_DOCUMENTS, KUBERNETES_LINES
@@ -29,6 +31,8 @@ READERS: tuple[ReaderSpec, ...] = (
     EVTX_READER,
     PCAP_READER,
     PCAPNG_READER,
+    NFDUMP_READER,
+    NETFLOW_READER,
     WINDOWS_JSON,
     WINDOWS_JSON_DOCUMENTS,
     ZEEK_TSV,
@@ -44,6 +48,9 @@ READERS: tuple[ReaderSpec, ...] = (
     SYSLOG_READER,
     SYSMON_LINUX_READER,
     SURICATA,
+    NFDUMP_CSV,
+    NFDUMP_JSON_LINES,
+    NFDUMP_JSON,
     JSON_LINES,
     JSON_DOCUMENTS,
     WEB_ACCESS_TEXT,

@@ -4,7 +4,8 @@ Every packet is a record of the table ``packet``: ``record`` is its number from 
 ``length`` are its captured bytes.  What packets are together stands in the tables of Zeek's logs with Zeek's words:
 ``zeek_conn`` for connections and ``zeek_dns``, ``zeek_http``, ``zeek_ssl``, ``zeek_ssh``, ``zeek_rdp``, ``zeek_ntlm``,
 ``zeek_dce_rpc``, ``zeek_smb_cmd``, ``zeek_smb_files``, ``zeek_smb_mapping`` for what was said in them; SMB1 messages
-stand one by one in ``smb1_message``.  These rows are made from packets that are counted already: their address is that
+stand one by one in ``smb1_message``; flow records of NetFlow and IPFIX datagrams in ``flow_record`` and
+``flow_options``.  These rows are made from packets that are counted already: their address is that
 of the packet they began in; where several of one table began in one packet, the further ones are numbered 10^12,
 2 * 10^12, ... plus its number.
 
@@ -19,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
+from casemate.evidence.readers.flows.records import FLOW, OPTIONS
 from casemate.evidence.readers.packets.capture import (
     Damage,
     Framing,
@@ -43,7 +45,7 @@ PACKET = NativeTable(
 PACKETS_AT_ONCE = 50_000
 FURTHER = 10**12
 ZEEK_LOGS = (*("conn", "dns", "http", "ssl", "ssh", "rdp", "ntlm", "dce_rpc", "smb_cmd", "smb_files", "smb_mapping"),)
-TABLES: tuple[NativeTable, ...] = (PACKET, SMB1_MESSAGE, *(ZEEK_TABLES[log] for log in ZEEK_LOGS))
+TABLES: tuple[NativeTable, ...] = (PACKET, SMB1_MESSAGE, FLOW, OPTIONS, *(ZEEK_TABLES[log] for log in ZEEK_LOGS))
 FLAG_NO_TIME = ("time_out_of_range",)
 
 
@@ -102,6 +104,13 @@ def _notes(tracker: Tracker, packets: _Packets) -> Iterator[str]:
         yield f"A limit of the reassembly was reached {tracker.memory.reached:,} times: what was missing became a gap."
     if tracker.evicted:
         yield f"{tracker.evicted:,} connections were closed early because too many were open at once."
+    if tracker.exported.flows:
+        yield (
+            f"{tracker.exported.flows:,} flow records of NetFlow and IPFIX were in datagrams; the connections they "
+            "make stand beside those of the packets."
+        )
+    if tracker.exported.bad:
+        yield f"{tracker.exported.bad:,} pieces of datagrams with flows could not be read; their packets are kept."
     if tracker.failed:
         yield f"{tracker.failed:,} protocol messages could not be read; their packets are kept."
 
@@ -189,9 +198,9 @@ class _Events:
         time = ref.time
         raw = None if time is None else f"{time // 1_000_000}.{time % 1_000_000:06d}"
         flags = () if time is not None else FLAG_NO_TIME
-        self.builders[table].add(
-            number, ref.offset, ref.length, time=time, time_raw=raw, flags=flags, values={"ts": raw, **values}
-        )
+        if table.startswith("zeek_"):
+            values = {"ts": raw, **values}
+        self.builders[table].add(number, ref.offset, ref.length, time=time, time_raw=raw, flags=flags, values=values)
 
     def take(self, *, everything: bool) -> Iterator[Rows]:
         for builder in self.builders.values():
@@ -200,5 +209,5 @@ class _Events:
                 yield Rows(rows.table, rows.batch, counts=False)
 
 
-PCAP_READER = ReaderSpec("pcap", 1, TABLES, recognise_classic, read)
-PCAPNG_READER = ReaderSpec("pcapng", 1, TABLES, recognise_next_generation, read)
+PCAP_READER = ReaderSpec("pcap", 2, TABLES, recognise_classic, read)
+PCAPNG_READER = ReaderSpec("pcapng", 2, TABLES, recognise_next_generation, read)

@@ -24,6 +24,7 @@ from casemate.evidence.readers.packets.fragments import Fragments
 from casemate.evidence.readers.packets.layers import ICMP, ICMP6, TCP, UDP, Ip, network_layer, tunnelled
 from casemate.evidence.readers.packets.protocols.base import MALFORMED
 from casemate.evidence.readers.packets.protocols.dns import Dns, looks_like_dns
+from casemate.evidence.readers.packets.protocols.exported_flows import ExportedFlows, looks_like_flows
 from casemate.evidence.readers.packets.streams import Half, Memory, Ref
 
 LIMIT_CONNECTIONS = 200_000
@@ -45,6 +46,7 @@ class Tracker:
         self.emit = emit
         self.memory = Memory(LIMIT_WAITING)
         self.fragments = Fragments()
+        self.exported = ExportedFlows(emit)
         self.connections: dict[Key, tuple[Connection, bool]] = {}
         self.open: dict[int, tuple[Connection, Key]] = {}
         self.unread: Counter[str] = Counter()
@@ -92,6 +94,7 @@ class Tracker:
         """The capture is over."""
         for connection, _ in list(self.open.values()):
             self._end(connection)
+        self.exported.finish()
 
     def _connection(
         self, key: Key, ip: Ip, ports: tuple[int, int], ref: Ref, flags: int = 0
@@ -268,6 +271,8 @@ class Tracker:
         connection.letter("d", originator)
         if low in DOMAIN_PORTS or high in DOMAIN_PORTS:
             self._domain(connection, data, ref)
+        elif looks_like_flows(data):
+            connection.service(self.exported.datagram(data, ip.source, ref))
         elif not connection.decided:
             connection.decided = True
             named = udp_service(data, connection.ports)
