@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from casemate import __version__
+from casemate.cli.start import start_light
 from casemate.errors import BadInput
 
 COMMANDS: tuple[str, ...] = (
@@ -86,6 +87,7 @@ def run(arguments: list[str]) -> int:
     Raises:
         CasemateError: what the command could not do.
     """
+    start_light()
     # a command imports only what it needs: all of them together take a second or two
     given = arguments[:1] or _completed()
     named = [name for name in COMMANDS if given == [name]]

@@ -24,6 +24,7 @@ from casemate.cli.options import (
 )
 from casemate.cli.output import console, visible, write_json, write_table
 from casemate.cli.progress import counting, stages
+from casemate.cli.start import seldom_collected
 from casemate.detect.sigma.placeholders import given_placeholders
 from casemate.detect.sigma.profiles import DEFAULT, check_profile
 from casemate.engine.duckdb import DuckDBEngine
@@ -213,7 +214,7 @@ def investigate_case(
         profile=profile_for(case, rules, profile),
         origins=tuple(origins),
     )
-    with counting("reading", quiet=quiet) as reading, stages(quiet=quiet) as tell:
+    with seldom_collected(), counting("reading", quiet=quiet) as reading, stages(quiet=quiet) as tell:
 
         def read(progress: Progress) -> None:
             reading(progress.bytes_done, progress.bytes_total, progress.current)

@@ -7,12 +7,15 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
 import ibis
+import ibis.expr.operations as ops
 import pyarrow as pa
 from ibis.expr.schema import Schema
+from ibis.formats.pyarrow import PyArrowData
 
 from casemate.engine.batches import BATCH_ROWS, in_utc, stored_batches
 from casemate.engine.protocol import KernelSpec, Result, StoredTable, StoredTables, Task
@@ -94,13 +97,30 @@ class DuckDBEngine:
         return pa.RecordBatchReader.from_batches(schema, rows())
 
     def hold(self, expr: ibis.Table) -> ibis.Table:
-        """Execute an expression once; its rows as a table that lives as long as this engine."""
+        """Execute an expression once; its rows as a table that lives as long as this engine.
+
+        Ibis' own ``create_table`` asks DuckDB for names and types that are known here, and merges selects that
+        DuckDB merges again: both cost more than running a query over few rows.
+        """
         self._held += 1
-        return self._connection.create_table(f"casemate_held_{self._held}", expr, temp=True)
+        name = f"casemate_held_{self._held}"
+        schema = expr.schema()
+        self._connection._run_pre_execute_hooks(expr)
+        with _selects_as_written():
+            query = self._connection.compile(expr)
+        raw = self._connection.con
+        columns = ", ".join(column.sql("duckdb") for column in schema.to_sqlglot_column_defs("duckdb"))
+        raw.execute(f"CREATE TEMP TABLE {name} ({columns})")
+        raw.execute(f"INSERT INTO {name} {query}")
+        place = ops.Namespace(catalog="temp", database="main")
+        return ops.DatabaseTable(name, schema=schema, source=self._connection, namespace=place).to_expr()
 
     def collect(self, expr: ibis.Table) -> pa.Table:
         """Execute an expression and return its rows."""
-        return in_utc(self._connection.to_pyarrow(expr))
+        # Ibis' own to_pyarrow does this too, but imports pandas first, which takes longer than most questions
+        self._connection._run_pre_execute_hooks(expr)
+        rows = self._connection.con.sql(self._connection.compile(expr)).to_arrow_table()
+        return in_utc(PyArrowData.convert_table(rows, expr.schema()))
 
     def run(self, work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """Run `work` on each task, in worker processes when there is more than one worker."""
@@ -115,6 +135,17 @@ class DuckDBEngine:
         self._connection.disconnect()
         if self._forget is not None:
             self._forget()
+
+
+@contextmanager
+def _selects_as_written() -> Iterator[None]:
+    """Leave it to DuckDB to put selects together; only where the order of rows does not matter."""
+    before = ibis.options.sql.fuse_selects
+    ibis.options.sql.fuse_selects = False
+    try:
+        yield
+    finally:
+        ibis.options.sql.fuse_selects = before
 
 
 def whole(stored: StoredTable, read: Callable[[Sequence[Path]], ibis.Table]) -> ibis.Table:
@@ -140,4 +171,4 @@ def empty_table(schema: pa.Schema) -> ibis.Table:
     """An Ibis table of `schema` without rows, on any engine."""
     types = Schema.from_pyarrow(schema)
     columns = {name: ibis.null(kind.copy(nullable=True)) for name, kind in types.items()}
-    return ibis.memtable({"_": [0]}).select(**columns).limit(0)
+    return ibis.memtable(pa.table({"_": [0]})).select(**columns).limit(0)

@@ -14,17 +14,27 @@ from dataclasses import dataclass
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 
 from casemate.schema.ocsf import EventClass
 
 
 @dataclass(frozen=True)
 class View:
-    """One view: reads `native` (a native table's name), gives rows of `event_class`."""
+    """One view: reads `native` (a native table's name), gives rows of `event_class`.
+
+    `reads` names the columns that `build` gets, of a native table with very many: each step of a plan repeats them all.
+    It gets every column when None.
+    """
 
     native: str
     event_class: EventClass
     build: Callable[[ibis.Table], ibis.Table]
+    reads: tuple[str, ...] | None = None
+
+    def rows(self, native: ibis.Table) -> ibis.Table:
+        """What `build` makes of the columns it reads."""
+        return self.build(native if self.reads is None else native.select(*self.reads))
 
 
 def integer(text: ir.StringValue) -> ir.IntegerValue:
@@ -43,22 +53,30 @@ def known(text: ir.StringValue) -> ir.StringValue:
     return ibis.ifelse(text.isin(["-", ""]), ibis.null("string"), text)
 
 
-def conform(table: ibis.Table, event_class: EventClass) -> ibis.Table:
-    """The columns of `event_class` in order and type; those `table` lacks are null."""
+def conform(table: ibis.Table, event_class: EventClass, columns: Sequence[str] | None = None) -> ibis.Table:
+    """These columns of `event_class` (all in its order when None) by type; those `table` lacks are null."""
     present = set(table.columns)
-    columns = {
-        name: (table[name].cast(kind) if name in present else ibis.null(kind))
-        for name, kind in event_class.schema.items()
+    kinds = event_class.schema
+    made = {
+        name: (table[name].cast(kinds[name]) if name in present else ibis.null(kinds[name]))
+        for name in (kinds if columns is None else columns)
     }
-    return table.select(**columns)
+    return table.select(**made)
 
 
-def union(tables: Sequence[ibis.Table], event_class: EventClass) -> ibis.Table:
-    """All rows of several views of one event class; an empty table where there is none."""
-    conformed = [conform(table, event_class) for table in tables]
+def union(
+    tables: Sequence[ibis.Table], event_class: EventClass, columns: Sequence[str] | None = None
+) -> ibis.Table:
+    """All rows of several views of one event class; an empty table where there is none.
+
+    Args:
+        columns: only these of the class; all when None.
+    """
+    conformed = [conform(table, event_class, columns) for table in tables]
     if not conformed:
-        empty = {name: ibis.null(kind) for name, kind in event_class.schema.items()}
-        return ibis.memtable({"_": [0]}).select(**empty).limit(0)
+        kinds = event_class.schema
+        empty = {name: ibis.null(kinds[name]) for name in (kinds if columns is None else columns)}
+        return ibis.memtable(pa.table({"_": [0]})).select(**empty).limit(0)
     first, *others = conformed
     for other in others:
         first = first.union(other, distinct=False)

@@ -51,7 +51,8 @@ def recognise(head: bytes) -> int:
     if len(lines) > 1:
         lines.pop()  # it may be cut
     lines = [line.rstrip("\r") for line in lines if line.strip()][:LOOKED_AT]
-    good = sum(1 for line in lines if _LINE.match(line) or _UNESCAPED.match(line))
+    # the time in brackets is looked for first: without it the patterns would try every length of what stands before
+    good = sum(1 for line in lines if " [" in line and (_LINE.match(line) or _UNESCAPED.match(line)))
     return 90 if lines and good >= RECOGNISED_SHARE * len(lines) else 0
 
 

@@ -154,14 +154,20 @@ def _compare_clocks(batch: pa.RecordBatch) -> tuple[int, int]:
         return 0, 0
     texts, times = batch.column("UtcTime"), batch.column("time").cast(pa.int64())
     places = np.flatnonzero(texts.is_valid().to_numpy(zero_copy_only=False))
+    chosen = pa.array(places[:: max(1, len(places) // CLOCKS_COMPARED)])
     compared = differing = 0
-    for place in places[:: max(1, len(places) // CLOCKS_COMPARED)].tolist():
-        own, _ = read_iso(texts[place].as_py())
-        time = times[place].as_py()
+    for text, time in zip(_texts_at(texts, chosen), times.take(chosen).to_pylist(), strict=True):
+        own, _ = read_iso(text)
         if own is not None and time is not None:
             compared += 1
             differing += abs(own - time) > CLOCK_DIFFERENCE
     return compared, differing
+
+
+def _texts_at(column: pa.Array, places: pa.Array) -> list[str]:
+    """Values of a text column, of which only those asked for become Python objects."""
+    taken = column.take(places)
+    return (taken.dictionary_decode() if pa.types.is_dictionary(taken.type) else taken).to_pylist()
 
 
 WINDOWS_JSON = ReaderSpec("windows-json", 1, (WINDOWS_EVENT,), recognise, read, continues=True)
