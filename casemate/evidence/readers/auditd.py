@@ -30,6 +30,7 @@ from casemate.evidence.readers import timestamps
 from casemate.evidence.readers.auditd_syscalls import SYSCALLS
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
 from casemate.evidence.readers.row_builder import RowBuilder
+from casemate.evidence.readers.text_lines import LineCounts, text_blocks
 from casemate.limits import Limits
 from casemate.schema.native import NativeTable
 
@@ -245,54 +246,36 @@ def read(source: Source, context: ReadContext) -> Iterator[Rows | Reject | Tally
     """Every line that is not blank or a separator of ausearch as one record."""
     rows = RowBuilder(LINUX_AUDIT)
     events = _before(source, context)
-    records = structure = 0
+    counts = LineCounts()
     latest = None
-    with source.open() as stream:
-        for block in read_lines(
-            stream,
-            line_bytes=context.limits.line_bytes,
-            start_offset=context.start_offset,
-            start_record=context.start_record,
-        ):
-            if not isinstance(block, LineBlock):
-                records += 1
-                reason = f"line longer than {context.limits.line_bytes} bytes"
-                yield Reject(block.record, block.offset, block.length, reason)
+    for texts in text_blocks(source, context, counts, structure=_STRUCTURE):
+        if isinstance(texts, Reject):
+            yield texts
+            continue
+        for index, text, flags in texts.lines:
+            parsed = parse_line(text, context.limits.fields_per_record)
+            if isinstance(parsed, str):
+                yield Reject(*texts.place(index), parsed)
                 continue
-            places = zip(block.lines, block.offsets.tolist(), block.lengths.tolist(), strict=True)
-            for record, (line, offset, length) in enumerate(places, start=block.first_record):
-                if not line or line.isspace() or line.startswith(_STRUCTURE):
-                    structure += 1
-                    continue
-                records += 1
-                flags: tuple[str, ...] = ()
-                try:
-                    text = line.decode()
-                except UnicodeDecodeError:
-                    text, flags = line.decode("utf-8", "backslashreplace"), ("encoding_replaced",)
-                parsed = parse_line(text, context.limits.fields_per_record)
-                if isinstance(parsed, str):
-                    yield Reject(record, offset, length, parsed)
-                    continue
-                (time, said), time_raw, values = parsed
-                key = (values.get("node"), values["serial"])
-                if rows.full and key != latest:
-                    yield rows.take()
-                    for event in events.values():
-                        event.waiting.clear()
-                latest = key
-                event = _remembered(events, key)
-                if event.inherited is not None:
-                    for name, value in event.inherited.items():
-                        values.setdefault(name, value)
-                rows.add(record, offset, length, time=time, time_raw=time_raw, flags=(*flags, *said), values=values)
-                if values["type"] == "SYSCALL":
-                    _settle(event, values, rows)
-                elif event.inherited is None and len(event.waiting) < WAITING_PER_EVENT:
-                    event.waiting.append((len(rows) - 1, frozenset(values)))
+            (time, said), time_raw, values = parsed
+            key = (values.get("node"), values["serial"])
+            if rows.full and key != latest:
+                yield rows.take()
+                for event in events.values():
+                    event.waiting.clear()
+            latest = key
+            event = _remembered(events, key)
+            if event.inherited is not None:
+                for name, value in event.inherited.items():
+                    values.setdefault(name, value)
+            rows.add(*texts.place(index), time=time, time_raw=time_raw, flags=(*flags, *said), values=values)
+            if values["type"] == "SYSCALL":
+                _settle(event, values, rows)
+            elif event.inherited is None and len(event.waiting) < WAITING_PER_EVENT:
+                event.waiting.append((len(rows) - 1, frozenset(values)))
     if len(rows):
         yield rows.take()
-    yield Tally(records, structure)
+    yield Tally(counts.records, counts.structure)
 
 
 def _before(source: Source, context: ReadContext) -> OrderedDict[tuple[str | None, str], _Event]:
@@ -345,4 +328,4 @@ def _settle(event: _Event, syscall: dict[str, str], rows: RowBuilder) -> None:
     event.waiting.clear()
 
 
-AUDITD_READER = ReaderSpec("auditd", 1, (LINUX_AUDIT,), recognise, read, continues=True)
+AUDITD_READER = ReaderSpec("auditd", 2, (LINUX_AUDIT,), recognise, read, continues=True)

@@ -8,6 +8,7 @@ sent; it may contain `` from 192.0.2.1 port 22``, so the *last* source in a mess
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 COLUMNS: tuple[str, ...] = (
@@ -62,6 +63,12 @@ _ATTEMPT = re.compile(
     r"(?P<user>.*) from (?P<ip>\S+) port (?P<port>\d{1,5})(?: ssh\d?)?(?: \[preauth\])?(?:: .*)?\s*\Z",
     re.DOTALL,
 )
+
+_PLAIN_ATTEMPTS = re.compile(
+    r"^(?:(Accepted|Failed) (\S+) for (?:(invalid) user )?(\S+) from (\S+) port ([0-9]{1,5})(?: ssh2)?|.*)$",
+    re.MULTILINE,
+)
+"""What sshd says most, for many messages in one step: there is only one way to read such a message."""
 
 # first word -> (event, pattern); "{pre}" becomes "_preauth" where the message says so
 _MESSAGES: dict[str, tuple[tuple[str, str], ...]] = {
@@ -188,6 +195,35 @@ def parse(message: str) -> dict[str, str]:
             return found
     found.update(parse_pam(message, "ssh_event"))
     return found
+
+
+def fill_attempts(columns: Mapping[str, list[str | None]], rows: Sequence[int], messages: Sequence[str]) -> list[int]:
+    """Put what :func:`parse` says of attempts to log in, in their plainest form, into `columns`.
+
+    Args:
+        columns: a list for each of :data:`COLUMNS`, with a place for each row.
+        rows, messages: rows and what sshd says in them, without line feeds.
+
+    Returns:
+        The rows whose messages are something else (or an attempt in another form): nothing was put there.
+    """
+    events, users, methods = columns["ssh_event"], columns["user"], columns["method"]
+    addresses, hosts, ports = columns["source_ip"], columns["source_host"], columns["source_port"]
+    left: list[int] = []
+    for row, (verb, method, invalid, user, address, port) in zip(
+        rows, _PLAIN_ATTEMPTS.findall("\n".join(messages)), strict=True
+    ):
+        if not verb or len(method) + len(user) + len(address) > MESSAGE_CHARACTERS // 2:
+            left.append(row)
+            continue
+        events[row], methods[row], users[row], ports[row] = _attempt_event(verb, method), method, user, port
+        if is_address(address):
+            addresses[row] = address
+        else:
+            hosts[row] = address
+        if invalid:
+            columns["invalid_user"][row] = "true"
+    return left
 
 
 def parse_pam(message: str, column: str) -> dict[str, str]:

@@ -19,17 +19,21 @@ an address and is none is flagged.  Events of Sysmon for Linux inside a message 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from operator import add
+
+import numpy as np
 
 from casemate.evidence.lines import utf16_of
 from casemate.evidence.readers import openssh, syslog_programs, sysmon_linux
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
 from casemate.evidence.readers.json_records import invalid_address
+from casemate.evidence.readers.placed_rows import PlacedRows
 from casemate.evidence.readers.row_builder import RowBuilder
-from casemate.evidence.readers.syslog_lines import Line, parse_line, recognise
+from casemate.evidence.readers.syslog_lines import Line, may_be_cisco, parse_line, plain_parts, recognise
 from casemate.evidence.readers.syslog_times import Clock, first_year
-from casemate.evidence.readers.text_lines import LineCounts, text_blocks
+from casemate.evidence.readers.text_lines import LineCounts, Stretch, TextBlock, text_blocks
 from casemate.schema.native import NativeTable
 
 SYSLOG = NativeTable(
@@ -51,6 +55,13 @@ SYSLOG = NativeTable(
     "Lines of syslog files, with the messages of sshd and other common programs read further.",
 )
 
+Said = Mapping[str, str | None]
+"""What a record says, by column."""
+LINES_AT_ONCE = 20_000
+BLANKS = " \t\r\x0b\x0c"  # what bytes.isspace calls blank, without the line feed
+REPEATED = "last message repeated "
+_PLAIN_COLUMNS = ("time_raw", "host", "program", "module", "pid", "message")
+_MAY_LACK = frozenset({"module", "pid"})
 BYTES_BEFORE = 64 * 1024  # looked back for what "last message repeated" repeats
 REMEMBERED = 512  # characters of a message whose meaning is kept in case it comes again
 _EVENT = re.compile("<Event[> ]")
@@ -65,61 +76,164 @@ NOTE_ZONE = "Times carry no zone: UTC was assumed."
 def read(source: Source, context: ReadContext) -> Iterator[Rows | Reject | Tally]:
     """Every line that is not blank as one record."""
     years = first_year(source, context)
-    clock, most_fields = Clock(years), context.limits.fields_per_record
-    rows = {table.name: RowBuilder(table) for table in (SYSLOG, sysmon_linux.LINUX_SYSMON)}
     counts = LineCounts()
-    inferred = assumed = False
-    before: Mapping[str, str | None] = _said_before(source, context)
+    lines = _Lines(Clock(years), context.limits.fields_per_record, counts, _said_before(source, context))
     for texts in text_blocks(source, context, counts):
         if isinstance(texts, Reject):
             yield texts
             continue
-        for index, text, flags in texts.lines:
-            parsed = parse_line(text, most_fields)
-            if isinstance(parsed, str):
-                yield Reject(*texts.place(index), parsed)
-                continue
-            table = SYSLOG.name
-            if parsed is None:
-                time, time_raw, values = None, None, {"message": text}
-                flags = (*flags, "time_unreadable")
-            else:
-                time_raw, values = parsed.time, parsed.values
-                time, said = clock.read(parsed)
-                inferred = inferred or "year_inferred" in said
-                assumed = assumed or "zone_assumed_utc" in said
-                message = values["message"] or ""
-                event = sysmon_linux.parse(message) if "<Event" in message and _EVENT.search(message) else None
-                if isinstance(event, sysmon_linux.SysmonEvent):
-                    table = sysmon_linux.LINUX_SYSMON.name
-                    values = {"host": values.get("host"), **event.values}
-                    time, time_raw, flags = event.time, event.time_raw, (*flags, *event.flags)
-                else:
-                    flags = (*flags, *said) if flags else said
-                    more = _read_further(values, before)
-                    if more:
-                        values.update(more)
-                        if (address := more.get("source_ip")) and invalid_address(address):
-                            flags = (*flags, "address_invalid")
-                    before = values
-            builder = rows[table]
-            builder.add(*texts.place(index), time=time, time_raw=time_raw, flags=flags, values=values)
-            if builder.full:
-                yield builder.take()
-    for builder in rows.values():
-        if len(builder):
-            yield builder.take()
+        for stretch in texts.stretches(LINES_AT_ONCE):
+            yield from lines.read(texts, stretch)
+    yield from lines.events()
     notes = []
-    if inferred:
+    if "year_inferred" in lines.assumed:
         notes.append(NOTE_YEAR.format(dated=f"{context.dated:%Y-%m-%d}", year=years.year))
-    if assumed:
+    if "zone_assumed_utc" in lines.assumed:
         notes.append(NOTE_ZONE)
     yield Tally(counts.records, counts.structure, tuple(notes))
 
 
-def _said_before(source: Source, context: ReadContext) -> Mapping[str, str | None]:
+class _Lines:
+    """Reads stretches of lines one after the other; remembers what the next one depends on.
+
+    Attributes:
+        assumed: flags of all times so far.
+    """
+
+    def __init__(self, clock: Clock, most_fields: int, counts: LineCounts, before: Said) -> None:
+        self.assumed: set[str] = set()
+        self._clock, self._most_fields, self._counts = clock, most_fields, counts
+        self._before = before  # what the last record says, unless that is the plain line in the next
+        self._plain_before: int | None = None
+        self._events = RowBuilder(sysmon_linux.LINUX_SYSMON)
+
+    def read(self, block: TextBlock, stretch: Stretch) -> Iterator[Rows | Reject]:
+        """The lines that are written in the plainest way all at once, the others one by one."""
+        parts = plain_parts(stretch.text)
+        odd = _odd_lines(parts, stretch.text)
+        rows = PlacedRows(SYSLOG, len(parts))
+        _fill_plain(rows, parts, odd)
+        for row, flags in stretch.flags.items():
+            rows.flags[row] = flags
+        begin = 0
+        for row, text in odd.items():
+            self._plain(rows, parts, begin, row)
+            problem = self._odd(rows, row, text, block.place(stretch.begin + row))
+            if problem is not None:
+                yield Reject(*block.place(stretch.begin + row), problem)
+            if self._events.full:
+                yield self._events.take()
+            begin = row + 1
+        self._plain(rows, parts, begin, len(parts))
+        if self._plain_before is not None:
+            self._before, self._plain_before = rows.said(self._plain_before), None
+        _flag_addresses(rows)
+        some, lines = slice(stretch.begin, stretch.begin + len(parts)), block.block
+        numbers = np.arange(some.start, some.stop) + lines.first_record
+        found = rows.take(numbers, lines.offsets[some], lines.lengths[some], nul="\x00" in stretch.text)
+        if found is not None:
+            yield found
+
+    def events(self) -> Iterator[Rows]:
+        """Events of Sysmon that waited for more of their kind."""
+        if len(self._events):
+            yield self._events.take()
+
+    def _plain(self, rows: PlacedRows, parts: Sequence[Sequence[str]], begin: int, end: int) -> None:
+        """Rows `begin` to `end`, whose lines are plain ones: their times, and what their messages say."""
+        if begin == end:
+            return
+        self._counts.records += end - begin
+        self._plain_before = end - 1
+        some = parts[begin:end]
+        rows.times[begin:end], flags = self._clock.read_plain([line[0] for line in some])
+        self.assumed.update(*set(flags))
+        rows.flags[begin:end] = map(add, rows.flags[begin:end], flags)
+        columns = rows.columns
+        of_sshd = [row for row, line in enumerate(some, begin) if line[2] in syslog_programs.SSHD]
+        others = openssh.fill_attempts(columns, of_sshd, [parts[row][5] for row in of_sshd]) if of_sshd else []
+        for row in others:
+            for name, value in openssh.parse(parts[row][5]).items():
+                columns[name][row] = value
+        for row, (_, _, program, _, _, message, _) in enumerate(some, begin):
+            if program not in syslog_programs.SSHD:
+                said = (
+                    _said(program, message) if len(message) <= REMEMBERED else syslog_programs.parse(program, message)
+                )
+                for name in said:
+                    columns[name][row] = said[name]
+
+    def _odd(self, rows: PlacedRows, row: int, text: str, place: tuple[int, int, int]) -> str | None:
+        """One line of any form; the reason if it is rejected."""
+        if not text.strip(BLANKS):
+            self._counts.structure += 1
+            rows.leave_out(row)
+            return None
+        self._counts.records += 1
+        parsed = parse_line(text, self._most_fields)
+        if isinstance(parsed, str):
+            rows.leave_out(row)
+            return parsed
+        if parsed is None:
+            rows.put(row, {"message": text})
+            rows.flags[row] = (*rows.flags[row], "time_unreadable")
+            return None
+        time, flags = self._clock.read(parsed)
+        self.assumed.update(flags)
+        values, message = parsed.values, parsed.values["message"] or ""
+        event = sysmon_linux.parse(message) if "<Event" in message and _EVENT.search(message) else None
+        if isinstance(event, sysmon_linux.SysmonEvent):
+            flags = (*rows.flags[row], *event.flags)
+            said = {"host": values.get("host"), **event.values}
+            self._events.add(*place, time=event.time, time_raw=event.time_raw, flags=flags, values=said)
+            rows.leave_out(row)
+            return None
+        before = self._before if self._plain_before is None else rows.said(self._plain_before)
+        self._before, self._plain_before = {**values, **_read_further(values, before)}, None
+        rows.put(row, {"time_raw": parsed.time, **self._before})
+        rows.flags[row] = (*rows.flags[row], *flags)
+        if time is not None:
+            rows.times[row] = time
+        return None
+
+
+def _odd_lines(parts: Sequence[Sequence[str]], text: str) -> dict[int, str]:
+    """The lines that are to be read one by one, by row: they are not plain, or mean more than they look like."""
+    odd = {row: line[-1] for row, line in enumerate(parts) if not line[0]}
+    if "<Event" in text or REPEATED in text or may_be_cisco(text):
+        for row, line in enumerate(text.split("\n")):
+            if "<Event" in line or REPEATED in line or may_be_cisco(line):
+                odd[row] = line
+        return dict(sorted(odd.items()))
+    return odd
+
+
+def _fill_plain(rows: PlacedRows, parts: Sequence[Sequence[str]], odd: Iterable[int]) -> None:
+    for name, texts in zip(_PLAIN_COLUMNS, zip(*parts, strict=True), strict=False):
+        if name in _MAY_LACK:
+            if any(texts):
+                rows.columns[name] = [text or None for text in texts]
+        else:
+            rows.columns[name] = list(texts)
+        if name in rows.columns:
+            column = rows.columns[name]
+            for row in odd:
+                column[row] = None
+
+
+def _flag_addresses(rows: PlacedRows) -> None:
+    """Flag sources that are written like addresses and are none."""
+    sources = rows.columns.get("source_ip", [])
+    wrong = {source for source in set(sources) if source and invalid_address(source)}
+    if wrong:
+        for row, source in enumerate(sources):
+            if source in wrong:
+                rows.flags[row] = (*rows.flags[row], "address_invalid")
+
+
+def _said_before(source: Source, context: ReadContext) -> Said:
     """What the last record before the place where reading begins says, for "last message repeated"."""
-    before: Mapping[str, str | None] = {}
+    before: Said = {}
     if not context.start_offset:
         return before
     most_fields = context.limits.fields_per_record
@@ -136,14 +250,18 @@ def _said_before(source: Source, context: ReadContext) -> Mapping[str, str | Non
     return before
 
 
-def _read_further(values: Mapping[str, str | None], before: Mapping[str, str | None]) -> Mapping[str, str | None]:
+def _read_further(values: Said, before: Said) -> Said:
     message = values["message"] or ""
-    program = values.get("program")
-    if message.startswith("last message repeated ") and (repeated := _LAST_REPEATED.match(message)):
+    if message.startswith(REPEATED) and (repeated := _LAST_REPEATED.match(message)):
         if before.get("host") != values.get("host"):
             return {"repeated": repeated[1]}
         names = ("program", "module", "pid", *openssh.COLUMNS, *syslog_programs.COLUMNS)
         return {**{name: before.get(name) for name in names}, "repeated": repeated[1]}
+    return _meaning(values.get("program") or "", message)
+
+
+def _meaning(program: str, message: str) -> Mapping[str, str]:
+    """What a message of `program` says; nothing if there is none."""
     if not program:
         return {}
     if program in syslog_programs.SSHD or len(message) > REMEMBERED:  # each of sshd's has a port of its own

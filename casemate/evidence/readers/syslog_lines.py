@@ -42,12 +42,16 @@ _CISCO = re.compile(
     r"(?P<body>.*)\Z",
     re.DOTALL | re.ASCII,
 )
-_PLAIN = re.compile(
-    rf"({MONTH} [ 0-9][0-9] [0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}) ([!-Z\\^-~]{{0,254}}[!-9;-Z\\^-~]) "
-    r"([^\s:\[(]{1,128})(?:\[([^\]\s]{1,32})\])?: (.*)\Z",
-    re.DOTALL,
+_PLAIN_PARTS = (
+    rf"({MONTH} [ 0-9][0-9] [0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}"
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,9})?(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
+    rf"(?= {_LEVEL_WORDS})) "
+    r"([!-Z\\^-~]{0,254}[!-9;-Z\\^-~]) ([^\s:\[(]{1,128})(?:\(([^)\s]{1,64})\))?(?:\[([^\]\s]{1,32})\])?: (.*)"
 )
-"""What most lines look like: what the patterns around would say of it too, in one step."""
+"""What most lines look like, for one step: what the patterns around would say of it too."""
+_PLAIN = re.compile(rf"{_PLAIN_PARTS}\Z", re.DOTALL)
+_PLAIN_LINES = re.compile(rf"^(?:{_PLAIN_PARTS}|(.*))$", re.MULTILINE)
+_CISCO_MARK = re.compile(r"%[A-Z][A-Z0-9_-]*-[0-7]-[A-Z0-9_]+:", re.ASCII)
 _TAG = re.compile(
     r"(?P<program>[^\s:\[(]{1,128})(?:\((?P<module>[^)\s]{0,64})\))?(?: \d[\w.]{0,16})?(?:\[(?P<pid>[^\]\s]{1,32})\])?:"
     r"(?:\s(?P<message>.*)|\Z)",
@@ -93,13 +97,28 @@ def _looks_right(line: bytes) -> bool:
     return _BSD.match(text) is not None or _BSD_NO_HOST.match(text) is not None
 
 
+def plain_parts(text: str) -> list[tuple[str, str, str, str, str, str, str]]:
+    """Time, host, program, module, process id, message of each line of `text`, as :func:`parse_line` has them.
+
+    A line that is not written in the plainest way is the last of the seven, and the others are empty; module and
+    process id are empty where there is none.  Messages of Cisco's may be among the plain ones:
+    see :func:`may_be_cisco`.
+    """
+    return _PLAIN_LINES.findall(text)
+
+
+def may_be_cisco(text: str) -> bool:
+    """Whether there may be a line of Cisco's form in `text`."""
+    return "%" in text and _CISCO_MARK.search(text) is not None
+
+
 def parse_line(text: str, most_fields: int = Limits.fields_per_record) -> Line | str | None:
     """The parts of one line; None if it has none of the known forms, the reason if it has too many fields."""
     if "%" in text and (match := _CISCO.match(text)):
         return _cisco(match)
     if match := _PLAIN.match(text):
-        time, host, program, pid, message = match.groups()
-        return Line(time, {"host": host, "program": program, "module": None, "pid": pid, "message": message})
+        time, host, program, module, pid, message = match.groups()
+        return Line(time, {"host": host, "program": program, "module": module, "pid": pid, "message": message})
     match = _BSD.match(text) or _ISO.match(text)
     if match:
         if match["host"].endswith(":") or "[" in match["host"]:  # "Dec 10 06:55:46 program[1]: message"

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import calendar
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
 
 from casemate.evidence.lines import LineBlock, read_lines
 from casemate.evidence.readers import timestamps
 from casemate.evidence.readers.base import ReadContext, Source
+from casemate.evidence.readers.placed_rows import NO_TIME
 from casemate.evidence.readers.syslog_lines import MONTH, Line, parse_line
 
 MONTHS = {
@@ -28,11 +32,17 @@ DAY = 86_400_000_000
 YEARS_BACK = 40  # eight are enough for one 29th of February, forty for several that fit each other
 YEARLESS = ("year_inferred", "zone_assumed_utc")
 LONGEST_HEADER = 4096  # a date stands before this byte: PRI, two hosts of 255 characters, a sequence number
+BSD_CLOCK, BSD_SECONDS = 7, 15  # where hours begin and seconds end in "Dec 10 06:55:46"
+ISO_CLOCK, ISO_SECONDS = 11, 19  # and in "2024-05-01T10:00:00"
+FEW = 16
+"""Fewer times than this are read one by one: it is quicker."""
 _BSD_PARTS = re.compile(
     rf"({MONTH}) ([ \d]?\d)(?: (\d{{4}}))? (\d\d):(\d\d):(\d\d)(?:\.(\d{{1,9}}))?(?: (\d{{4}}))?\Z", re.ASCII
 )
 _PLAIN_DAY = re.compile(rb"(" + MONTH.encode() + rb") ([ \d]\d) \d\d:\d\d:\d\d [!-~]{1,255} ")
 """The usual beginning of a line, by which its date is known without the rest (unless it is one of Cisco's)."""
+_ISO_DAY = re.compile(rb"[0-9]{4}-[0-9]{2}")
+"""A line that begins like this carries its year, unless it is one of Cisco's."""
 _MONTH_WORD = re.compile(MONTH.encode())
 _ZONE = re.compile(r" ([A-Z]{1,5})\Z")
 
@@ -83,20 +93,16 @@ def last_year(month: int, day: int, dated: datetime, leap_days: Iterable[int] = 
 
 def first_year(source: Source, context: ReadContext) -> Years:
     """Years that end in the latest possible one at the file's last line."""
-    counter, last, date = Years(0), None, None
+    counter, last = Years(0), None
     leap_days: set[int] = set()
     with source.open() as stream:
         for block in read_lines(stream, line_bytes=context.limits.line_bytes, start_offset=context.start_offset):
             if not isinstance(block, LineBlock):
                 continue
-            for line in block.lines:
-                if line[:DATE_BYTES] == date and b"%" not in line:
-                    continue  # of the day of the line before it, or of none: neither changes anything
+            for line in _lines_that_may_count(block):
                 found = _counted_day(line, context.limits.fields_per_record)
-                date = None
                 if found is not None:
                     last = found
-                    date = line[:DATE_BYTES] if _PLAIN_DAY.match(line) and b"%" not in line else None
                     year = counter.of(*last)
                     if last == (2, 29):
                         leap_days.add(year)
@@ -105,6 +111,46 @@ def first_year(source: Source, context: ReadContext) -> Years:
         return Years(context.dated.year, latest)
     backs = {counter.year - year for year in leap_days}
     return Years(last_year(*last, context.dated, backs) - counter.year, latest)
+
+
+def _lines_that_may_count(block: LineBlock) -> Iterator[bytes]:
+    """The lines of a block without those that are of the day of the line before, or of none that counts.
+
+    Only the first of several lines that begin alike is looked at, if it is a plain one: the others are of its day.
+    """
+    if block.whole is None or block.starts is None:
+        alike = [(index, index + 1) for index in range(len(block))]
+    else:
+        alike = _beginning_alike(block.whole, block.starts, block.lengths)
+    for begin, end in alike:
+        for index in range(begin, end):
+            line = block.line(index)
+            if b"%" in line:
+                yield line
+                continue
+            if _ISO_DAY.match(line):
+                break
+            yield line
+            if _PLAIN_DAY.match(line):
+                break
+
+
+def _beginning_alike(
+    whole: bytes, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+) -> Iterator[tuple[int, int]]:
+    """Stretches of lines whose first bytes are the same, and which hold no ``%``."""
+    letters = np.frombuffer(whole, np.uint8)
+    differs = lengths < DATE_BYTES
+    for place in range(DATE_BYTES):
+        letter = letters[np.minimum(starts + place, len(letters) - 1)]
+        differs[1:] |= letter[1:] != letter[:-1]
+    position = whole.find(b"%")
+    while position >= 0:
+        index = int(np.searchsorted(starts, position, "right")) - 1
+        differs[index : index + 2] = True
+        position = whole.find(b"%", int(starts[index + 1])) if index + 1 < len(starts) else -1
+    begins = np.append(0, np.flatnonzero(differs[1:]) + 1).tolist()
+    yield from zip(begins, [*begins[1:], len(starts)], strict=True)
 
 
 def _counted_day(line: bytes, most_fields: int) -> tuple[int, int] | None:
@@ -183,23 +229,79 @@ class Clock:
 
     def read(self, line: Line) -> timestamps.Reading:
         """:func:`read_time` of a line."""
-        text = line.time
-        if text is None:
+        if line.time is None:
             return None, ("time_unreadable",)
         if line.received is not None:
             self._text, self._day = None, ""
-            return read_time(text, self._years, line.received)
+            return read_time(line.time, self._years, line.received)
+        return self._read(line.time)
+
+    def _read(self, text: str) -> timestamps.Reading:
         if text == self._text:
             return self._reading
         hour, minute, second = text[7:9], text[10:12], text[13:]
-        if text[:7] == self._day and len(text) == 15 and hour < "24" and minute < "60" and second < "60":
+        if text[:7] == self._day and len(text) == BSD_SECONDS and hour < "24" and minute < "60" and second < "60":
             seconds = int(hour) * 3600 + int(minute) * 60 + int(second)
             self._reading = self._midnight + seconds * 1_000_000, self._reading[1]
         else:
             self._reading = read_time(text, self._years)
             moment, flags = self._reading
             self._day = ""
-            if moment is not None and len(text) == 15 and flags == YEARLESS:
+            if moment is not None and len(text) == BSD_SECONDS and flags == YEARLESS:
                 self._day, self._midnight = text[:7], moment - moment % DAY
         self._text = text
         return self._reading
+
+    def read_plain(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], list[tuple[str, ...]]]:
+        """The same for lines of the plainest form (:func:`.syslog_lines.plain_parts`) that follow each other.
+
+        Returns:
+            Microseconds (:data:`.placed_rows.NO_TIME` where there is none) and flags of each.
+        """
+        micros = np.full(len(texts), NO_TIME, np.int64)
+        flags: list[tuple[str, ...]] = [()] * len(texts)
+        for begin, end, clocks in _days(texts) if len(texts) >= FEW else ((0, len(texts), None),):
+            first, said = self._read(texts[begin])
+            if clocks is not None and first is not None:
+                moments = first - clocks[0] + clocks
+                if moments.min() >= timestamps.EARLIEST and moments.max() < timestamps.LATEST:
+                    micros[begin:end] = moments
+                    flags[begin:end] = [said] * (end - begin)
+                    continue
+            for index in range(begin, end):
+                moment, flags[index] = self._read(texts[index])
+                if moment is not None:
+                    micros[index] = moment
+        return micros, flags
+
+
+def _days(texts: Sequence[str]) -> Iterator[tuple[int, int, npt.NDArray[np.int64] | None]]:
+    """Stretches of plain times that are of one day and of one zone: from, to, microseconds of the day.
+
+    The last is None where some clock has no such time of day, 23:59:60 included.
+    """
+    letters = np.array(texts, "S").view(np.uint8).reshape(len(texts), -1)
+    if letters.shape[1] < ISO_SECONDS:
+        letters = np.pad(letters, ((0, 0), (0, ISO_SECONDS - letters.shape[1])))
+    is_iso = letters[:, 0] <= ord("9")
+    clock = np.where(is_iso[:, None], letters[:, ISO_CLOCK:ISO_SECONDS], letters[:, BSD_CLOCK:BSD_SECONDS])
+    digits = clock.astype(np.int64) - ord("0")
+    hours, minutes, seconds = (10 * digits[:, at] + digits[:, at + 1] for at in (0, 3, 6))
+    micros = ((hours * 60 + minutes) * 60 + seconds) * 1_000_000
+    impossible = (hours > 23) | (minutes > 59) | (seconds > 59)
+    same = letters.copy()  # with what may differ within a day blotted out
+    same[is_iso, ISO_CLOCK:ISO_SECONDS] = 0
+    same[~is_iso, BSD_CLOCK:BSD_SECONDS] = 0
+    following = letters[:, ISO_SECONDS:]
+    if following.shape[1]:
+        has_fraction = is_iso & ((following[:, 0] == ord(".")) | (following[:, 0] == ord(",")))
+        digit = (following[:, 1:] >= ord("0")) & (following[:, 1:] <= ord("9"))
+        fraction = np.logical_and.accumulate(digit, axis=1) & has_fraction[:, None]
+        for place in range(min(6, fraction.shape[1])):  # what follows the sixth digit is cut, never rounded
+            micros += np.where(
+                fraction[:, place], (following[:, 1 + place].astype(np.int64) - 48) * 10 ** (5 - place), 0
+            )
+        same[:, ISO_SECONDS + 1 :][fraction] = 0
+    ends = np.append(np.flatnonzero((same[1:] != same[:-1]).any(axis=1)) + 1, len(texts)).tolist()
+    for begin, end in zip([0, *ends[:-1]], ends, strict=True):
+        yield begin, end, None if impossible[begin:end].any() else micros[begin:end]

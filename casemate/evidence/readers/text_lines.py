@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,8 +30,23 @@ class LineCounts:
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """Lines that follow each other, as one text.
+
+    Args:
+        begin: index in the block of its first line.
+        text: the lines with a line feed between two.
+        flags: of lines in which something was replaced, by index in the stretch.
+    """
+
+    begin: int
+    text: str
+    flags: Mapping[int, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
 class TextBlock:
-    """Lines that are not blank.
+    """Lines that are records: not blank, and no structure of their format.
 
     Args:
         block: their block, with the places of all its lines.
@@ -46,13 +61,24 @@ class TextBlock:
         offsets, lengths = self._places
         return self.block.first_record + index, offsets[index], lengths[index]
 
+    def stretches(self, most_lines: int) -> Iterator[Stretch]:
+        """All lines, blank ones too, joined by line feeds, at most so many at once; for readers that do not take
+        :attr:`lines`."""
+        for begin in range(0, len(self.block), most_lines):
+            yield _stretch(self.block, begin, min(begin + most_lines, len(self.block)))
+
     @cached_property
     def _places(self) -> tuple[list[int], list[int]]:
         return self.block.offsets.tolist(), self.block.lengths.tolist()
 
 
 def text_blocks(
-    source: Source, context: ReadContext, counts: LineCounts, *, visible_nul: bool = False
+    source: Source,
+    context: ReadContext,
+    counts: LineCounts,
+    *,
+    visible_nul: bool = False,
+    structure: tuple[bytes, ...] = (),
 ) -> Iterator[TextBlock | Reject]:
     """The lines of a text log as blocks of texts; over-long ones are rejected here.
 
@@ -60,6 +86,7 @@ def text_blocks(
         source, context: what a reader is given.
         counts: counts every line; right once all lines of a block were taken.
         visible_nul: write NUL as ``\\x00`` and flag it, for readers whose rows do not do so.
+        structure: a line that begins like this is no record, as a blank one.
     """
     with source.open() as stream:
         for block in read_lines(
@@ -70,17 +97,35 @@ def text_blocks(
             block_bytes=BLOCK_BYTES,
         ):
             if isinstance(block, LineBlock):
-                yield TextBlock(block, _not_blank(block.lines, counts, visible_nul))
+                yield TextBlock(block, _records(block.lines, counts, visible_nul, structure))
                 continue
             counts.records += 1
             reason = f"line of {block.length:,} bytes is over the limit of {context.limits.line_bytes:,}"
             yield Reject(block.record, block.offset, block.length, reason)
 
 
-def _not_blank(lines: list[bytes], counts: LineCounts, visible_nul: bool) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+def _stretch(block: LineBlock, begin: int, end: int) -> Stretch:
+    if block.whole is not None and block.starts is not None:
+        raw = block.whole[int(block.starts[begin]) : int(block.starts[end - 1] + block.lengths[end - 1])]
+        if b"\r" in raw:
+            raw = raw.replace(b"\r\n", b"\n")
+        try:
+            return Stretch(begin, raw.decode(), {})
+        except UnicodeDecodeError:
+            pass
+    lines = [block.line(index) for index in range(begin, end)]
+    texts = list(decoded(lines, visible_nul=False))
+    return Stretch(
+        begin, "\n".join(text for text, _ in texts), {row: flags for row, (_, flags) in enumerate(texts) if flags}
+    )
+
+
+def _records(
+    lines: list[bytes], counts: LineCounts, visible_nul: bool, structure: tuple[bytes, ...]
+) -> Iterator[tuple[int, str, tuple[str, ...]]]:
     for index, (text, flags) in enumerate(decoded(lines, visible_nul=visible_nul)):
         raw = lines[index]
-        if not raw or raw.isspace():
+        if not raw or raw.isspace() or (structure and raw.startswith(structure)):
             counts.structure += 1
         else:
             counts.records += 1

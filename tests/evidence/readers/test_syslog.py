@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +16,7 @@ from record_reading import DATED, SMALL, Bytes, filled, read
 
 from casemate.evidence.identify import identify
 from casemate.evidence.lines import utf16_of
-from casemate.evidence.readers import READERS, openssh
+from casemate.evidence.readers import READERS, openssh, syslog, syslog_lines
 from casemate.evidence.readers.base import ReadContext, Rows, Tally
 from casemate.evidence.readers.syslog import SYSLOG_READER
 from casemate.evidence.readers.sysmon_linux import SYSMON_LINUX_READER, parse
@@ -316,3 +318,61 @@ def test_times_do_not_depend_on_the_line_before(times: list[tuple[str, str]]) ->
     apart = [line for pair in zip(lines, ["no date"] * len(lines), strict=True) for line in pair]
     spaced = [row["time"] for row in read(SYSLOG_READER, "\n".join(apart).encode(), dated=dated).rows][::2]
     assert spaced == [row["time"] for row in read(SYSLOG_READER, "\n".join(lines).encode(), dated=dated).rows]
+
+
+STAMPS = [
+    *("May  1 10:00:00", "May  1 10:00:01", "May  1 23:59:60", "May  1 24:00:00", "Dec 31 23:59:59", "Feb 29 00:00:00"),
+    *("2024-05-01T10:00:00.5+02:00", "2024-05-01 10:00:00,123456789", "2024-05-01T23:59:60Z", "2024-02-30T00:00:00Z"),
+    *("1601-01-01T00:00:00Z", "1990-01-01T01:00:00+02:00", "1990-01-01T23:00:00+02:00", "2024-05-01T10:00:01.25-0530"),
+    "<34>May  1 10:00:00",
+]
+HOSTS = ["web", "web.example", "h:", "[x]", "INFO", "INFORM", "h%1", "h\u00e9", "h " * 2, "a" * 256]
+TAGS = [
+    *("sshd[1]:", "sshd:", "sshd(pam_unix)[1]:", "sshd()[1]:", "CRON[2]:", "su 1.0[1]:", "pr\u00a0g:", "prog", "sudo:"),
+    *("%ASA-6-302013:", "12: %SYS-5-CONFIG_I:", "kernel:"),
+]
+MESSAGES = [
+    "Failed password for root from 192.0.2.1 port 5 ssh2",
+    "Failed password for invalid user a b from 192.0.2.1 port 5",
+    "Failed password for invalid user x from 192.0.2.9 port 1 ssh2 from 035.0.2.1 port 7 ssh2",
+    "Accepted publickey for al from gate.example port 9 ssh2: RSA SHA256:abc",
+    f"Failed password for {'u' * 5000} from 192.0.2.1 port 1 ssh2",
+    "Failed password for u from 192.0.2.1 port \u0663 ssh2",
+    *("last message repeated 3 times", "message repeated 2 times: [ Failed none for al from 192.0.2.1 port 5 ssh2]"),
+    *("(root) CMD (/bin/x)", "x : TTY=pts/0 ; USER=root ; COMMAND=/bin/sh", "session opened for user al by (uid=0)"),
+    *("", " ", "a\x00b", "\udcff", "\u2028\x85\x1c", "100 % done", "%SYS-5-CONFIG_I: done", SYSMON, "<Event>", "end\r"),
+]
+WHOLE_LINES = ["", " \t", "\r", "\u2003", "\tat some.Trace", "May  1 10:00:00 h last message repeated 2 times"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(WHOLE_LINES)
+        | st.builds(
+            " ".join,
+            st.tuples(*(st.sampled_from(some) for some in (STAMPS, ["web"] * 9 + HOSTS, TAGS, MESSAGES))),
+        ),
+        max_size=60,
+    ),
+    st.sampled_from(["\n", "\r\n"]),
+    st.integers(1, 40),
+)
+def test_many_lines_at_once_mean_what_each_means_alone(lines: list[str], end: str, at_once: int) -> None:
+    content = end.join(lines).encode("utf-8", "surrogateescape")
+    with patch.object(syslog, "LINES_AT_ONCE", at_once):
+        together = read(SYSLOG_READER, content, limits=SMALL)
+    no_plain_line = lambda text: [("", "", "", "", "", "", line) for line in text.split("\n")]  # noqa: E731
+    with patch.object(syslog, "plain_parts", no_plain_line), patch.object(syslog_lines, "_PLAIN", re.compile(r"(?!)")):
+        alone = read(SYSLOG_READER, content, limits=SMALL)
+    key = lambda row: row["record"]  # noqa: E731
+    assert sorted(map(filled, together.rows), key=key) == sorted(map(filled, alone.rows), key=key)
+    assert (together.rejects, together.tally) == (alone.rejects, alone.tally)
+
+
+def test_lines_of_the_same_day_are_of_one_year_in_a_file_of_more_than_one_block() -> None:
+    old = b"".join(b"Nov 30 10:00:%02d h a: %s\n" % (second, b"x" * 90_000) for second in range(60))
+    years = [row["time"] for row in read(SYSLOG_READER, old + b"Jan  2 00:00:00 h a: y\n").rows]
+    assert {time.year for time in years[:-1]} == {2023}
+    assert years[-1] == datetime(2024, 1, 2, tzinfo=UTC)
+    assert years[:-1] == sorted(years[:-1])
