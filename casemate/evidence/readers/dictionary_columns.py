@@ -69,17 +69,18 @@ class TableColumns:
         for column in taken.values():
             for slot in column.nul.tolist():
                 self.flag(slot, ("nul_bytes",))
+        rows = slice(None) if len(kept) == len(record) else kept  # where every slot holds a row, nothing is chosen
         arrays: dict[str, pa.Array] = {
-            "record": pa.array(record[kept]),
-            "offset": pa.array(offset[kept]),
-            "length": pa.array(length[kept]),
+            "record": pa.array(record[rows]),
+            "offset": pa.array(offset[rows]),
+            "length": pa.array(length[rows]),
         }
         arrays["time"], time_flags = self._times(taken.get(TIME_RAW), kept)
         arrays["flags"] = self._flag_texts(kept, time_flags)
         for name in (TIME_RAW, *self.table.columns, REST):
             if name in taken:
-                indices = taken[name].indices[kept]
-                arrays[name] = pa.DictionaryArray.from_arrays(pa.array(indices, mask=indices < 0), taken[name].texts)
+                indices = _numbers(taken[name].indices[rows])
+                arrays[name] = pa.DictionaryArray.from_arrays(indices, taken[name].texts)
         self._slots, self._flags = [], {}
         return Rows(self.table.name, pa.RecordBatch.from_pydict(arrays))
 
@@ -115,6 +116,14 @@ class TableColumns:
             present = rows[row].split(";") if rows[row] else []
             rows[row] = ";".join(sorted({*present, *more}))
         return pa.array(rows.tolist(), pa.string())
+
+
+def _numbers(indices: npt.NDArray[np.int32]) -> pa.Array:
+    """Numbers of texts, null where negative.  Wraps what is there: the columns of a batch are many and mostly short."""
+    valid = indices >= 0
+    nulls = len(indices) - int(np.count_nonzero(valid))
+    bits = pa.py_buffer(np.packbits(valid, bitorder="little")) if nulls else None
+    return pa.Array.from_buffers(pa.int32(), len(indices), [bits, pa.py_buffer(np.ascontiguousarray(indices))], nulls)
 
 
 def read_times(texts: list[str], read_time: ReadTime) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[np.bool_]]]:
