@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +16,7 @@ from ibis.formats.pyarrow import PyArrowData
 
 from casemate.engine.batches import BATCH_ROWS, in_utc, stored_batches
 from casemate.engine.protocol import KernelSpec, Result, StoredTable, StoredTables, Task
+from casemate.engine.scratch import ScratchFolder
 
 
 class DuckDBEngine:
@@ -46,9 +44,8 @@ class DuckDBEngine:
         # it writes its bar to standard output, where rows go, when Python was started without a file
         raw.execute("SET enable_progress_bar = false")
         # DuckDB's own default is a folder in whatever folder the user stands in
-        self._spill = spill or Path(tempfile.mkdtemp(prefix="casemate-spill-"))
-        raw.execute("SET temp_directory = ?", [str(self._spill)])
-        self._forget = weakref.finalize(self, shutil.rmtree, self._spill, ignore_errors=True) if spill is None else None
+        self._scratch = ScratchFolder() if spill is None else None
+        raw.execute("SET temp_directory = ?", [str(spill if self._scratch is None else self._scratch.path)])
 
     def use(self, stored: StoredTables) -> None:
         """See these tables from now on."""
@@ -133,8 +130,8 @@ class DuckDBEngine:
     def close(self) -> None:
         """Close the connection and remove what was spilled."""
         self._connection.disconnect()
-        if self._forget is not None:
-            self._forget()
+        if self._scratch is not None:
+            self._scratch.close()
 
 
 @contextmanager

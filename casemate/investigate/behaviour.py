@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from casemate import views as ocsf_views
 from casemate.case import Case
 from casemate.detect import behaviour
-from casemate.detect.behaviour import ANALYTICS, READ_CLASSES, infer_own, read_once, run_all
+from casemate.detect.behaviour import ANALYTICS, COLUMNS_READ, READ_CLASSES, infer_own, read_once, run_all
 from casemate.detect.behaviour.networks import PRIVATE, OwnNetworks
 from casemate.engine.parts import Part
 from casemate.engine.protocol import Engine
@@ -15,7 +15,7 @@ from casemate.explore.tables import native_filled, stored_tables
 from casemate.investigate.phases import code_of, digest, fingerprint, phase_state
 from casemate.schema.findings import FINDING_RECORDS, FINDINGS
 from casemate.settings import PRIVATE_NETWORKS
-from casemate.views import ocsf_tables
+from casemate.views import fed_classes, ocsf_tables
 
 PHASE = "behaviour"
 
@@ -34,12 +34,13 @@ def detect_behaviour(case: Case, engine: Engine) -> BehaviourRun:
     stored = stored_tables(case)
     engine.use(stored)
     given = () if case.settings.own == PRIVATE_NETWORKS else case.settings.own
-    ocsf = ocsf_tables(engine.read, native_filled(stored), READ_CLASSES)
+    filled = native_filled(stored)
+    ocsf = ocsf_tables(engine.read, filled, fed_classes(filled, READ_CLASSES), COLUMNS_READ)
     read = read_once(ocsf, engine.batches, engine.hold)
     own = infer_own(given, read, engine.batches, engine.hold)
     before = phase_state(case, PHASE)
     settings = [repr(analytic.settings) for analytic in ANALYTICS]
-    inputs = digest([code_of(behaviour, ocsf_views), own, *settings, *fingerprint(case, *native_filled(stored))])
+    inputs = digest([code_of(behaviour, ocsf_views), own, *settings, *fingerprint(case, *filled)])
     if before.inputs == inputs:
         return BehaviourRun(_rows(before.parts, "findings"), own.statement, _inferred(own))
     stage = case.stage()

@@ -64,9 +64,7 @@ def conform(table: ibis.Table, event_class: EventClass, columns: Sequence[str] |
     return table.select(**made)
 
 
-def union(
-    tables: Sequence[ibis.Table], event_class: EventClass, columns: Sequence[str] | None = None
-) -> ibis.Table:
+def union(tables: Sequence[ibis.Table], event_class: EventClass, columns: Sequence[str] | None = None) -> ibis.Table:
     """All rows of several views of one event class; an empty table where there is none.
 
     Args:

@@ -16,7 +16,7 @@ import ibis
 
 from casemate.schema.ocsf import AUTHENTICATION
 from casemate.views.base import View, integer, known, union
-from casemate.views.windows_text import account, account_domain, address, from_security, origin
+from casemate.views.windows_text import ORIGIN, account, account_domain, address, from_security, origin
 
 LOGON_TYPES: dict[str, str] = {
     "0": "System",
@@ -186,4 +186,11 @@ def _local_sessions(table: ibis.Table) -> ibis.Table:
     )
 
 
-VIEWS: tuple[View, ...] = (View("windows_event", AUTHENTICATION, authentication),)
+READS = (
+    *ORIGIN,
+    *("Status", "SubStatus", "SubjectUserName", "PreAuthType", "IpAddress", "IpPort", "ClientAddress", "ClientName"),
+    *("WorkstationName", "Workstation", "TargetServerName", "TargetUserName", "TargetDomainName", "TargetLogonId"),
+    *("AccountName", "AccountDomain", "AuthenticationPackageName", "LogonType", "SessionName", "SessionID"),
+    *("param1", "param2", "param3", "Address", "User"),
+)
+VIEWS: tuple[View, ...] = (View("windows_event", AUTHENTICATION, authentication, READS),)

@@ -13,7 +13,7 @@ import ibis
 
 from casemate.schema.ocsf import DNS_ACTIVITY, NETWORK_ACTIVITY
 from casemate.views.base import View, integer, known, union
-from casemate.views.windows_text import account, address, base_name, from_security, from_sysmon, origin
+from casemate.views.windows_text import ORIGIN, account, address, base_name, from_security, from_sysmon, origin
 
 PROTOCOLS: dict[str, str] = {"1": "icmp", "6": "tcp", "17": "udp", "58": "icmp"}
 """Assigned internet protocol numbers -> the name in ``connection_info_protocol_name``."""
@@ -88,7 +88,13 @@ def dns_activity(table: ibis.Table) -> ibis.Table:
     return union([look_ups], DNS_ACTIVITY)
 
 
+CONNECTIONS_READ = (
+    *ORIGIN,
+    *("SourceIp", "SourcePort", "SourceHostname", "DestinationIp", "DestinationPort", "DestinationHostname"),
+    *("Protocol", "Image", "User", "SourceAddress", "DestAddress", "DestPort", "Application"),
+)
+QUESTIONS_READ = (*ORIGIN, "QueryName", "QueryStatus", "QueryResults", "Image")
 VIEWS: tuple[View, ...] = (
-    View("windows_event", NETWORK_ACTIVITY, network_activity),
-    View("windows_event", DNS_ACTIVITY, dns_activity),
+    View("windows_event", NETWORK_ACTIVITY, network_activity, CONNECTIONS_READ),
+    View("windows_event", DNS_ACTIVITY, dns_activity, QUESTIONS_READ),
 )

@@ -20,6 +20,9 @@ SYSMON_CHANNEL = "Microsoft-Windows-Sysmon/Operational"
 AUDIT_FAILURE = ("0x8010000000000000", "-9218868437227405312", "9227875636482146304", "Audit Failure", "AUDIT_FAILURE")
 """Keywords of a failed audit, as XML, NXLog (signed), unsigned decimal and Winlogbeat write them."""
 
+ORIGIN = ("evidence", "record", "time", "Channel", "Provider_Name", "EventID", "Computer")
+"""What every view of ``windows_event`` reads."""
+
 _HEX_DIGITS = 7  # process ids are smaller, and Spark finds a digit as a 32-bit number that must not overflow
 
 

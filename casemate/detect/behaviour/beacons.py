@@ -100,11 +100,30 @@ _CONTEXT = ["hosts", "all_hosts", "name", "known", "inside"]
 
 
 def likely_pairs(pairs: ibis.Table, settings: BeaconSettings) -> ibis.Table:
-    """Those of :func:`casemate.detect.behaviour.pairs.pairs` that spoke often and long enough to be looked at."""
+    """Those of :func:`casemate.detect.behaviour.pairs.pairs` that spoke often and long enough, to a rare peer.
+
+    Adds ``hosts`` (own hosts that speak to the peer), ``all_hosts`` (own hosts that speak to the outside) and
+    ``pair``, a number.
+    """
+    likely = pairs.filter(often(pairs, settings))
+    outward = pairs.filter(pairs.from_own & ~pairs.to_own)
+    usage = outward.group_by("target").agg(hosts=outward.source.nunique())
+    everyone = outward.agg(all_hosts=outward.source.nunique()).mutate(one=1)
+    inside = pairs.filter(pairs.from_own & pairs.to_own).group_by("target").agg(inside_hosts=ibis._.source.nunique())
+    likely = likely.left_join(usage, "target").drop("target_right").left_join(inside, "target").drop("target_right")
+    likely = likely.mutate(one=1).inner_join(everyone, "one")
+    likely = likely.mutate(hosts=ibis.coalesce(likely.hosts, likely.inside_hosts, 1))
+    likely = likely.filter(_rare(likely, settings))
+    number = ibis.row_number().over(ibis.window(order_by=[likely[name] for name in PAIR]))
+    return likely.select(*PAIR, "n", "hosts", "all_hosts", "to_own", pair=number)
+
+
+def often(pairs: ibis.Table, settings: BeaconSettings) -> ir.BooleanValue:
+    """Whether a pair spoke often and long enough to be looked at."""
     time_service = (pairs.port == 123) & (pairs.protocol == "udp")
     lasting = pairs.last.delta(pairs.first, unit="microsecond") // 1_000_000
     resolver = (pairs.port == 53) & (pairs.protocol == "udp")
-    likely = pairs.filter(
+    likely = (
         pairs.from_own
         & (pairs.n >= settings.contacts)
         & (pairs.port >= 0)
@@ -112,8 +131,16 @@ def likely_pairs(pairs: ibis.Table, settings: BeaconSettings) -> ibis.Table:
         & ~time_service
         & ~resolver
     )
-    quiet = (likely.n >= 20) & (likely.protocol == "tcp") & ~likely.port.isin(INSIDE_SERVICES)
-    return likely.filter((~likely.to_own & (likely.n <= settings.contacts_most)) | quiet)
+    inside = (pairs.n >= 20) & (pairs.protocol == "tcp") & ~pairs.port.isin(INSIDE_SERVICES)
+    return likely & (pairs.n <= settings.contacts_most) & (~pairs.to_own | inside)
+
+
+def clocked_pairs(likely: ibis.Table, network: ibis.Table, settings: BeaconSettings) -> ibis.Table:
+    """Those of :func:`likely_pairs` whose connections came by the clock: only they are worth knowing more of."""
+    rows = of_pairs(network, likely.select(*PAIR, "pair"))
+    told = scores(rows.select("pair", "time", "said", "heard"))
+    told = told.filter((told.beats >= settings.contacts) & regular(told))
+    return likely.semi_join(told, "pair")
 
 
 def asked_hosts(http: ibis.Table, settings: BeaconSettings) -> ibis.Table:
@@ -140,7 +167,6 @@ def _requests(http: ibis.Table) -> ibis.Table:
 def contacts(
     likely: ibis.Table,
     network: ibis.Table,
-    pairs: ibis.Table,
     dns: ibis.Table,
     http: ibis.Table,
     _own: Sequence[str],
@@ -149,31 +175,22 @@ def contacts(
     """Connections of pairs that may be beacons, with what is known of the peer.
 
     Args:
-        likely: from :func:`likely_pairs`.
+        likely: from :func:`clocked_pairs`.
         network: ``network_activity``.
-        pairs: of :func:`casemate.detect.behaviour.pairs.pairs`.
         dns, http: ``dns_activity``, ``http_activity``.
         settings: thresholds.
     """
-    outward = pairs.filter(pairs.from_own & ~pairs.to_own)
-    usage = outward.group_by("target").agg(hosts=outward.source.nunique())
-    everyone = outward.agg(all_hosts=outward.source.nunique()).mutate(one=1)
-    inside = pairs.filter(pairs.from_own & pairs.to_own).group_by("target").agg(inside_hosts=ibis._.source.nunique())
-    likely = likely.left_join(usage, "target").drop("target_right").left_join(inside, "target").drop("target_right")
-    likely = likely.mutate(one=1).inner_join(everyone, "one")
     known = names(dns, http)
     likely = likely.left_join(known, "target").drop("target_right")
     likely = likely.left_join(askers(dns, http), "zone").drop("zone_right")
-    hosts = ibis.greatest(ibis.coalesce(likely.hosts, likely.inside_hosts, 1), likely.asked_by.fill_null(0))
-    likely = likely.mutate(hosts=hosts)
-    rare = ibis.ifelse(likely.to_own, likely.hosts <= 3, ~_common(likely, settings))
-    likely = likely.filter(rare)
+    likely = likely.mutate(hosts=ibis.greatest(likely.hosts, likely.asked_by.fill_null(0)))
+    likely = likely.filter(_rare(likely, settings))
     wanted = likely.select(
         *PAIR,
         "n",
         "hosts",
         "all_hosts",
-        pair=ibis.row_number().over(ibis.window(order_by=[likely[name] for name in PAIR])),
+        "pair",
         name=likely.name,
         known=likely.known.fill_null(0),
         inside=likely.to_own,
@@ -247,6 +264,10 @@ def named_contacts(
         known=rows.known,
         inside=ibis.literal(False),
     )
+
+
+def _rare(table: ibis.Table, settings: BeaconSettings) -> ir.BooleanValue:
+    return ibis.ifelse(table.to_own, table.hosts <= 3, ~_common(table, settings))
 
 
 def _common(table: ibis.Table, settings: BeaconSettings) -> ir.BooleanValue:

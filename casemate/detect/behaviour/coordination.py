@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import ibis
+import ibis.expr.types as ir
 
 from casemate.detect.behaviour.networks import within
 from casemate.detect.behaviour.pairs import PAIR, microseconds, of_pairs, service_of
@@ -71,10 +72,15 @@ def _alike(steps: ibis.Table, settings: CoordinationSettings) -> ibis.Table:
 
 def shared_orders(pairs: ibis.Table, settings: CoordinationSettings) -> ibis.Table:
     """Inward pairs that mostly failed, of sources whose order others share, with ``scheme``."""
-    inward = pairs.filter(~pairs.from_own & pairs.to_own & (pairs.failed * 2 >= pairs.n))
+    inward = pairs.filter(mostly_failed(pairs))
     thing = inward.target + " " + service_of(inward.port, inward.protocol)
     steps = inward.select("source", thing=thing, at=microseconds(inward.first))
     return inward.select(*PAIR).inner_join(_alike(steps, settings), "source")
+
+
+def mostly_failed(pairs: ibis.Table) -> ir.BooleanValue:
+    """Whether a pair comes from outside and mostly got no answer."""
+    return ~pairs.from_own & pairs.to_own & (pairs.failed * 2 >= pairs.n)
 
 
 def coordinated_connections(

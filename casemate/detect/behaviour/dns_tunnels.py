@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import ibis
+import ibis.expr.types as ir
 
 from casemate.detect.behaviour.peers import well_known, zone_of
 from casemate.detect.behaviour.rules import BehaviourRule, Statements, bursts, key
@@ -73,7 +74,7 @@ _BLOCK_LIST = r"^[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[a-z]"
 def questions(dns: ibis.Table, _own: Sequence[str], _settings: TunnelSettings) -> ibis.Table:
     """Questions with a registrable name: ``source, name, zone, front`` (what stands before the zone), ``encoded``,
     ``data_type``, ``missing``, ``answered`` (letters of the answer) and their place."""
-    table = dns.filter(dns.time.notnull() & dns.src_endpoint_ip.notnull() & dns.query_hostname.contains("."))
+    table = dns.filter(asked_by_known(dns))
     asked = table.query_hostname.lower().re_replace(r"\.\z", "")
     table = table.mutate(asked=asked, zone=zone_of(asked))
     table = table.filter(
@@ -98,6 +99,11 @@ def questions(dns: ibis.Table, _own: Sequence[str], _settings: TunnelSettings) -
         missing=(table.rcode.upper() == "NXDOMAIN").fill_null(False).cast("int64"),
         answered=table.answers.length().fill_null(0),
     )
+
+
+def asked_by_known(dns: ibis.Table) -> ir.BooleanValue:
+    """Whether a question has a time, a source, and a name that can have a zone."""
+    return dns.time.notnull() & dns.src_endpoint_ip.notnull() & dns.query_hostname.contains(".")
 
 
 def suspicious_questions(table: ibis.Table, settings: TunnelSettings) -> ibis.Table:

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import ibis
+import ibis.expr.types as ir
 
 from casemate.detect.behaviour.pairs import PAIR, microseconds, of_a_pair, of_pairs, service_of
 from casemate.detect.behaviour.peers import names
@@ -106,6 +107,11 @@ def leaving_pairs(pairs: ibis.Table, settings: ExfiltrationSettings) -> ibis.Tab
     kept = outward.filter(outward.said >= settings.looked_at_bytes)
     kept = kept.inner_join(hosts, "target").inner_join(seen, "source")
     return kept.select(*PAIR, "hosts", "source_first", pair_first=microseconds(kept.first))
+
+
+def sent_enough(pairs: ibis.Table, settings: ExfiltrationSettings) -> ir.BooleanValue:
+    """Whether a pair goes outward and sent enough to be looked at."""
+    return pairs.from_own & ~pairs.to_own & (pairs.said >= settings.looked_at_bytes)
 
 
 def leaving(

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import ibis
+import ibis.expr.types as ir
 
 from casemate.detect.behaviour.pairs import PAIR, microseconds, of_pairs, service_of
 from casemate.detect.behaviour.rules import BehaviourRule, Statements, key, over
@@ -94,7 +95,7 @@ def new_pairs(pairs: ibis.Table, settings: LateralSettings) -> ibis.Table:
     as_source = pairs.group_by("source").agg(source_first=microseconds(pairs.first).min())
     as_target = inside.group_by("target").agg(target_first=inside.first_us.min())
     spoke = inside.group_by(["source", "target"]).agg(spoke_first=inside.first_us.min())
-    answered = inside.filter((inside.failed < inside.n) & (inside.heard > 0) & (inside.protocol == "tcp"))
+    answered = inside.filter(answered_inside(inside))
     reached = answered.filter(answered.port.isin(SERVICES)).mutate(one=1).inner_join(begun, "one").drop("one")
     reached = reached.inner_join(as_source, "source").inner_join(as_target, "target")
     reached = reached.inner_join(spoke, ["source", "target"])
@@ -136,6 +137,12 @@ def new_pairs(pairs: ibis.Table, settings: LateralSettings) -> ibis.Table:
         slot=looked.slot,
     )
     return moved.union(_new_services(answered, as_target, settings))
+
+
+def answered_inside(pairs: ibis.Table) -> ir.BooleanValue:
+    """Whether an own host was answered by another."""
+    answered = (pairs.failed < pairs.n) & (pairs.heard > 0) & (pairs.protocol == "tcp")
+    return pairs.from_own & pairs.to_own & answered
 
 
 def _new_services(answered: ibis.Table, as_target: ibis.Table, settings: LateralSettings) -> ibis.Table:

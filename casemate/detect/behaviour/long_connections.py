@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import ibis
+import ibis.expr.types as ir
 
 from casemate.detect.behaviour.pairs import PAIR, of_a_pair, of_pairs, service_of
 from casemate.detect.behaviour.rules import BehaviourRule, Statements, key
@@ -56,8 +57,7 @@ RULES: tuple[BehaviourRule, ...] = (
 def lasting_pairs(pairs: ibis.Table, settings: LongSettings) -> ibis.Table:
     """Outward pairs with a long connection or very many, with ``rule`` and ``hosts``."""
     outward = pairs.filter(pairs.from_own & ~pairs.to_own)
-    seconds = outward.last.delta(outward.first, unit="microsecond") // 1_000_000 + 1
-    strobe = (outward.n >= settings.strobe_contacts) & (outward.n >= seconds)
+    strobe = _strobe(outward, settings)
     hosts = outward.group_by("target").agg(hosts=outward.source.nunique())
     kept = outward.mutate(
         rule=ibis.cases(
@@ -67,6 +67,17 @@ def lasting_pairs(pairs: ibis.Table, settings: LongSettings) -> ibis.Table:
     )  # fmt: skip
     kept = kept.filter(kept.rule.notnull()).inner_join(hosts, "target")
     return kept.filter((kept.hosts < settings.common_hosts) | (kept.rule == "strobe")).select(*PAIR, "rule", "hosts")
+
+
+def may_last(pairs: ibis.Table, settings: LongSettings) -> ir.BooleanValue:
+    """Whether a pair goes outward and has a long connection or very many."""
+    long = pairs.lasted >= settings.hours * 3_600_000
+    return pairs.from_own & ~pairs.to_own & (long | _strobe(pairs, settings))
+
+
+def _strobe(pairs: ibis.Table, settings: LongSettings) -> ir.BooleanValue:
+    seconds = pairs.last.delta(pairs.first, unit="microsecond") // 1_000_000 + 1
+    return (pairs.n >= settings.strobe_contacts) & (pairs.n >= seconds)
 
 
 def lasting(kept: ibis.Table, network: ibis.Table, _own: Sequence[str], settings: LongSettings) -> ibis.Table:

@@ -25,11 +25,16 @@ def pairs(network: ibis.Table, own: Sequence[str]) -> ibis.Table:
     """One row per :data:`PAIR`.
 
     Columns: :data:`PAIR`, ``n`` connections, ``first`` and ``last`` (UTC), ``said`` and ``heard`` (bytes from and to
-    the source), ``lasted`` (milliseconds, the longest), ``failed`` (how many never came about), ``from_own``,
+    the source), ``lasted`` (milliseconds, the longest), ``failed`` (how many never came about), ``quiet`` (how many may
+    be called failed or empty by :mod:`casemate.detect.behaviour.scans`; never fewer than are), ``from_own``,
     ``to_own``.  ``port`` is -1 where there is none.  Left out: multicast and broadcast, and what has no time.
     """
-    table = _named(network)
+    table = named(network)
     state = table.unmapped_conn_state.fill_null("")
+    blocked = (table.disposition == "Blocked").fill_null(False)
+    silent = (table.traffic_bytes_in.fill_null(0) == 0) | (table.traffic_bytes_out.fill_null(0) == 0)
+    refused = (table.traffic_packets_in == 0).fill_null(False) | (table.status == "Failure").fill_null(False)
+    quiet = blocked | is_icmp(table.protocol) | ibis.ifelse(state == "", refused, silent | state.isin(UNANSWERED))
     grouped = table.group_by(list(PAIR)).agg(
         n=table.count(),
         first=table.time.min(),
@@ -37,7 +42,8 @@ def pairs(network: ibis.Table, own: Sequence[str]) -> ibis.Table:
         said=table.traffic_bytes_out.sum().fill_null(0),
         heard=table.traffic_bytes_in.sum().fill_null(0),
         lasted=table.duration.max().fill_null(0),
-        failed=(state.isin(UNANSWERED) | (table.disposition == "Blocked").fill_null(False)).cast("int64").sum(),
+        failed=(state.isin(UNANSWERED) | blocked).cast("int64").sum(),
+        quiet=quiet.cast("int64").sum(),
     )
     grouped = grouped.mutate(from_own=within(grouped.source, own), to_own=within(grouped.target, own))
     return grouped.filter(~within(grouped.target, NOT_ONE_HOST) & (grouped.source != grouped.target))
@@ -49,7 +55,7 @@ def of_pairs(network: ibis.Table, wanted: ibis.Table) -> ibis.Table:
     Columns: ``evidence, record, time, uid, said, heard, lasted`` (milliseconds), ``failed`` (1 where it never came
     about), and those of `wanted`, which holds at least :data:`PAIR`, each pair once.
     """
-    table = _named(network)
+    table = named(network)
     state = table.unmapped_conn_state.fill_null("")
     rows = table.select(
         *("evidence", "record", "time", *PAIR),
@@ -83,12 +89,18 @@ def service_of(port: ir.IntegerValue, protocol: ir.StringValue) -> ir.StringValu
     return ibis.ifelse(port >= 0, port.cast("string") + "/" + protocol, protocol)
 
 
+def is_icmp(protocol: ir.StringValue) -> ir.BooleanValue:
+    """Whether a protocol is one of the two whose messages have no ports."""
+    return protocol.lower().isin(["icmp", "icmp6", "ipv6-icmp"])
+
+
 def microseconds(time: ir.TimestampValue) -> ir.IntegerValue:
     """Since 1970-01-01 UTC."""
     return time.delta(ibis.literal("1970-01-01T00:00:00Z").cast("timestamp('UTC', 6)"), unit="microsecond")
 
 
-def _named(network: ibis.Table) -> ibis.Table:
+def named(network: ibis.Table) -> ibis.Table:
+    """Connections with a time and two addresses, with the columns :data:`PAIR`."""
     table = network.filter(
         network.time.notnull() & network.src_endpoint_ip.notnull() & network.dst_endpoint_ip.notnull()
     )

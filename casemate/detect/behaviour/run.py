@@ -33,6 +33,11 @@ def has_rows(table: ibis.Table, batches: Batches) -> bool:
     return batches(table.limit(1)).read_all().num_rows > 0
 
 
+def how_many(table: ibis.Table, batches: Batches) -> int:
+    """How many rows a table has; execute it only where its rows are kept."""
+    return batches(table.agg(n=table.count())).read_all().column("n")[0].as_py()
+
+
 @dataclass(frozen=True)
 class Found:
     """What one analytic found.

@@ -29,8 +29,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import ibis
+import ibis.expr.types as ir
 
 from casemate.detect.behaviour.networks import NOT_ONE_HOST, within
+from casemate.detect.behaviour.pairs import PAIR, is_icmp, named
 from casemate.detect.behaviour.rules import BehaviourRule, Statements, bursts, first_of, key, over
 from casemate.detect.behaviour.slow_scans import RULES as SLOW_RULES
 from casemate.detect.behaviour.slow_scans import gathered
@@ -119,36 +121,46 @@ RULES: tuple[BehaviourRule, ...] = (
 )
 
 
-def connections(network: ibis.Table, own: Sequence[str], _settings: ScanSettings | None = None) -> ibis.Table:
+def probed_pairs(pairs: ibis.Table, settings: ScanSettings) -> ibis.Table:
+    """Inward pairs whose connections are worth judging one by one: ``inside``, and the columns that name a pair.
+
+    What :func:`failing_enough` asks of connections is asked here of pairs, whose ``quiet`` is never too small: most
+    connections of most networks belong to no such pair, and are not read again.
+    """
+    inward = pairs.filter(pairs.to_own & ~within(pairs.source, NOT_ONE_HOST))
+    inward = inward.mutate(service=_service(inward.port, inward.protocol.lower()), inside=inward.from_own)
+    table = inward.select(*PAIR, "service", "inside", failed=(inward.quiet > 0).cast("int64"))
+    return failing_enough(table, settings).select(*PAIR, "inside")
+
+
+def _service(port: ir.IntegerValue, protocol: ir.StringValue) -> ir.StringValue:
+    return ibis.ifelse(is_icmp(protocol), ibis.literal("icmp"), port.cast("string") + "/" + protocol)
+
+
+def connections(
+    probed: ibis.Table, network: ibis.Table, _own: Sequence[str], _settings: ScanSettings | None = None
+) -> ibis.Table:
     """Connections to own hosts: ``evidence, record, time, source, inside, target, service, result, failed``.
 
     Args:
+        probed: from :func:`probed_pairs`.
         network: ``network_activity``.
-        own: own networks in CIDR.
 
     ``result`` is ``unanswered, refused, blocked, empty, answered``.  Connections without a time, of
     unknown result, and those left out (see above) are not in it.
     """
-    table = network.filter(
-        network.time.notnull() & network.src_endpoint_ip.notnull() & network.dst_endpoint_ip.notnull()
-    )
-    table = table.filter(
-        within(table.dst_endpoint_ip, own)
-        & ~within(table.dst_endpoint_ip, NOT_ONE_HOST)
-        & ~within(table.src_endpoint_ip, NOT_ONE_HOST)
-        & (table.src_endpoint_ip != table.dst_endpoint_ip)
-    )
+    table = named(network).inner_join(probed, list(PAIR))
     protocol = table.connection_info_protocol_name.lower().fill_null("")
     state = table.unmapped_conn_state.fill_null("")
     heard = table.traffic_bytes_in.fill_null(0)
     said = table.traffic_bytes_out.fill_null(0)
-    is_icmp = protocol.isin(["icmp", "icmp6", "ipv6-icmp"])
+    icmp = is_icmp(protocol)
     # 8 and 128 are echo requests (RFC 792, RFC 4443).  Where the log does not keep the type, a message
     # that got an answer was a question; an unanswered one may itself be an answer.
     replied = (heard > 0) | (table.traffic_packets_in.fill_null(0) > 0)
     is_question = table.unmapped_icmp_type.isin([8, 128]).fill_null(replied)
-    is_ping = is_icmp & is_question
-    destination_port = table.dst_endpoint_port.fill_null(-1)
+    is_ping = icmp & is_question
+    destination_port = table.port
     traceroute = (protocol == "udp") & (destination_port >= 33434) & (destination_port <= 33534)
     reply = (protocol == "udp") & table.src_endpoint_port.isin([53, 123, 443, 161, 1900]).fill_null(False)
     reply &= destination_port >= 1024
@@ -157,7 +169,7 @@ def connections(network: ibis.Table, own: Sequence[str], _settings: ScanSettings
         ((table.disposition == "Blocked").fill_null(False), "blocked"),
         (is_ping & replied, "answered_ping"),
         (is_ping, "unanswered"),
-        (is_icmp, ""),
+        (icmp, ""),
         (state.isin(["S0", "SH", "RSTOS0"]), "unanswered"),
         (state == "REJ", "refused"),
         (opened & ((said == 0) | (heard == 0)), "empty"),
@@ -168,25 +180,19 @@ def connections(network: ibis.Table, own: Sequence[str], _settings: ScanSettings
         (table.status == "Failure", "refused"),
         else_="",
     )
-    service = ibis.ifelse(is_icmp, ibis.literal("icmp"), destination_port.cast("string") + "/" + protocol)
-    named = table.select(
-        evidence=table.evidence,
-        record=table.record,
-        time=table.time,
-        source=table.src_endpoint_ip,
-        inside=within(table.src_endpoint_ip, own),
-        target=table.dst_endpoint_ip,
-        service=service,
+    result_of = table.select(
+        *("evidence", "record", "time", "source", "inside", "target"),
+        service=_service(destination_port, protocol),
         result=result,
         left_out=(traceroute | reply).fill_null(False) & (result != "blocked"),
     )
-    named = named.filter((named.result != "") & ~named.left_out).drop("left_out")
+    known = result_of.filter((result_of.result != "") & ~result_of.left_out).drop("left_out")
     # A ping from outside is a probe whether or not the host answers; inside it is everyday work.
-    judged = named.mutate(
+    judged = known.mutate(
         result=ibis.cases(
-            ((named.result == "answered_ping") & named.inside, "answered"),
-            (named.result == "answered_ping", "empty"),
-            else_=named.result,
+            ((known.result == "answered_ping") & known.inside, "answered"),
+            (known.result == "answered_ping", "empty"),
+            else_=known.result,
         )
     )
     return judged.mutate(failed=(judged.result != "answered").cast("int64"))
