@@ -168,7 +168,10 @@ def _attempts(given: SummaryInput) -> list[Text]:
     gaps = given.numbers("attempts.at_gap")
     line = Text("attempts  ", style="dim")
     line.append(f"{given.number('attempts.total'):,}", style="bold")
-    line.append(" at 10/30/120 min: " + " / ".join(f"{gaps.get(gap, 0):,}" for gap in ("10", "30", "120")))
+    others = {int(minutes): number for minutes, number in gaps.items() if int(minutes) * 60 != given.facts.gap_seconds}
+    if others:
+        at = ", ".join(f"{number:,} at a gap of {minutes} min" for minutes, number in sorted(others.items()))
+        line.append(f" ({at})")
     return [
         line,
         *_wrapped("= " + definition(given.facts.gap_seconds), "dim", 3, indent=10),
@@ -184,7 +187,7 @@ def _scopes(counted: dict[str, int]) -> list[Text]:
     known = sorted(((name, number) for name, number in counted.items() if name), key=lambda one: (-one[1], one[0]))
     if not known:
         return []
-    busiest = ", ".join(f"{visible(name, 28)} {number:,}" for name, number in known[:4])
+    busiest = ", ".join(f"{visible(name, 40)} {number:,}" for name, number in known[:4])
     line = Text("  against ", style="dim")
     return _folded(line.append(f"{len(known):,} {_plural('target', len(known))}: {busiest}"))
 
@@ -202,7 +205,7 @@ def _top(label: str, rows: Sequence[Ranked]) -> list[Text]:
     lines = [Text(f"{label}", style="dim")]
     for row in rows[:SHOWN_TOP]:
         line = Text("  ")
-        line.append(_pad(visible(row.value, 34), 36), style="bold" if row.succeeded else "")
+        line.append(_pad(visible(row.value, 30), 32), style="bold" if row.succeeded else "")
         line.append(f"{row.signal:>4}  {row.rules} {_plural('rule', row.rules)}, ")
         line.append(f"{row.findings:,} {_plural('finding', row.findings)}")
         if row.succeeded:
@@ -245,8 +248,10 @@ def _first(given: SummaryInput) -> list[Text]:
         return [Text("look at   ", style="dim").append(f"casemate show coverage --case {case}")]
     who = f" by {look.source}" if look.source else ""
     said = f"{look.severity}, {look.outcome}: {look.title}{who}{', ' + _minute(look.time) if look.time else ''}"
+    first, *more = _wrapped(said, SEVERITY_STYLES.get(look.severity, ""), 2, indent=10)
     lines = [
-        Text("look at   ", style="dim").append(visible(said, WIDTH - 10), style=SEVERITY_STYLES.get(look.severity, "")),
+        Text("look at   ", style="dim").append_text(Text(first.plain[10:], style=first.style)),
+        *more,
         Text(" " * 10).append(f"casemate show findings --case {case} --severity {look.severity}", style="green"),
     ]
     if look.record:
