@@ -40,10 +40,12 @@ LIBRARIES: tuple[tuple[str, str, str, bool], ...] = (
     ("py7zr", "py7zr", "7z archives", True),
     ("cryptography", "cryptography.x509", "seals", True),
     ("rfc3161-client", "rfc3161_client", "timestamps of seals", True),
+    ("yara-x", "yara_x", "content rules; pip install 'casemate[yara]'", False),
     ("pyspark", "pyspark", "the distributed engine; pip install 'casemate[spark]'", False),
 )
 RULE_SETS: dict[str, str] = {
     "sigma": "the public Sigma rules; without them only Casemate's own are used",
+    "yara": "content rules for captures and files that are no logs",
     "attack": "names of ATT&CK techniques in reports and Navigator layers",
     "atlas": "names of ATLAS techniques",
 }

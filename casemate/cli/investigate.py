@@ -21,10 +21,12 @@ from casemate.cli.options import (
     PlaceholderOption,
     PlaceholdersOption,
     RulesOption,
+    YaraOption,
 )
 from casemate.cli.output import console, visible, write_json, write_table
 from casemate.cli.progress import counting, stages
 from casemate.cli.start import seldom_collected
+from casemate.detect.content.yara_rules import library
 from casemate.detect.sigma.placeholders import given_placeholders
 from casemate.detect.sigma.profiles import DEFAULT, check_profile
 from casemate.engine.duckdb import DuckDBEngine
@@ -39,7 +41,7 @@ from casemate.explore.runs import last_run
 from casemate.explore.summary import summary as as_contract
 from casemate.explore.tables import stored_tables
 from casemate.explore.terminal import render
-from casemate.intel.store import Pin, home, installed_rules, own_rules, pins, resolve
+from casemate.intel.store import Pin, current, home, installed_rules, own_rules, pins, resolve
 from casemate.investigate.rerun import placeholders_of_run, profile_of_run
 from casemate.investigate.rule_times import RuleTimes, rule_times
 from casemate.investigate.run import Options, RunReport
@@ -69,6 +71,7 @@ def investigate(
             metavar="NAME",
         ),
     ] = None,
+    yara: YaraOption = None,
     placeholder: PlaceholderOption = None,
     placeholders: PlaceholdersOption = None,
     repin: Annotated[
@@ -104,7 +107,9 @@ def investigate(
     """
     if fail_on is not None and fail_on not in SEVERITIES:
         raise BadInput(f"no severity '{fail_on}'", where="--fail-on", hint="one of " + ", ".join(SEVERITIES))
-    _check_asked(evidence, (*(rules or ()), *(origins or ())), engine)
+    _check_asked(evidence, (*(rules or ()), *(origins or ()), *(yara or ())), engine)
+    if yara:
+        library()
     with open_or_create(case, own) as opened:
         worker = make_engine(engine, workers)
         try:
@@ -119,6 +124,7 @@ def investigate(
                 workers=workers,
                 in_place=by_reference,
                 origins=origins or (),
+                yara=yara,
                 quiet=quiet,
             )
             times = _times(opened, worker) if profile_rules else None
@@ -199,6 +205,7 @@ def investigate_case(
     workers: int = 1,
     in_place: bool = False,
     origins: Iterable[Path] = (),
+    yara: Iterable[Path] | None = None,
     quiet: bool = False,
 ) -> RunReport:
     """Run the investigation with progress on standard error."""
@@ -213,6 +220,7 @@ def investigate_case(
         home=home(),
         profile=profile_for(case, rules, profile),
         origins=tuple(origins),
+        yara=content_rules_for(case, yara, repin=repin),
     )
     with seldom_collected(), counting("reading", quiet=quiet) as reading, stages(quiet=quiet) as tell:
 
@@ -246,6 +254,21 @@ def rules_for(
     if repin or not kept:
         return installed_rules(), pins()
     return (own_rules(), *(resolve(pin).path for pin in sigma)), kept
+
+
+def content_rules_for(case: Case, given: Iterable[Path] | None, *, repin: bool = False) -> tuple[Path, ...]:
+    """Which YARA rules this run uses: those given, else those the case is pinned to, else the installed ones.
+
+    Raises:
+        CasemateError: a pinned version is not installed (any more).
+    """
+    if given:
+        return tuple(given)
+    kept = tuple(Pin(**pin) for pin in (last_run(case) or {}).get("pins", ()))
+    if repin or not kept:
+        installed = current("yara")
+        return (installed.path,) if installed is not None else ()
+    return tuple(resolve(pin).path for pin in kept if pin.name == "yara")
 
 
 def profile_for(case: Case, rules: Iterable[Path] | None, profile: str | None) -> str:

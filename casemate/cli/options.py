@@ -22,6 +22,16 @@ RulesOption = Annotated[
         show_default=False,
     ),
 ]
+YaraOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--yara",
+        help="Folder, zip or file of YARA rules to hold against captures and files that are no logs; repeatable. "
+        "Without it those installed with 'intel update yara'.",
+        metavar="PATH",
+        show_default=False,
+    ),
+]
 PlaceholderOption = Annotated[
     list[str] | None,
     typer.Option(

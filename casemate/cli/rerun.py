@@ -23,6 +23,7 @@ from casemate.investigate.rerun import (
     Rerun,
     Row,
     TableComparison,
+    content_rules_of_run,
     identity,
     placeholders_of_run,
     profile_of_run,
@@ -66,6 +67,7 @@ def rerun(
             found_rules.pins,
             workers,
             placeholders=placeholders_of_run(facts),
+            yara=content_rules_of_run(facts),
             tunings=tunings_of_run(facts),
             profile=profile_of_run(facts),
         )

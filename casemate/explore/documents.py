@@ -46,7 +46,7 @@ DERIVED_TABLES: dict[str, tuple[str, dict[str, str]]] = {
         {
             "id": "hash of the rule and the records; a new version of the rule keeps it",
             "detector": "`sigma`, `sigma_decoded` (on decoded text), `sigma_correlation`, `signature` (exploit tools), "
-            "`suricata` (its alerts) or `behaviour.<analytic>`",
+            "`suricata` (its alerts), `yara` (content rules) or `behaviour.<analytic>`",
             "techniques": "ATT&CK and ATLAS",
             "source": "who, as far as the records say",
             "target": "against what",
@@ -92,6 +92,14 @@ DERIVED_TABLES: dict[str, tuple[str, dict[str, str]]] = {
     "origin_files": (
         "Origin data of this case alone (`investigate --origins`).",
         {"block": "prefix, or first-last", "system": "number of an AS", "says": "JSON: the facts in order"},
+    ),
+    "content_looks": (
+        "Evidence whose content was held against a set of content rules (YARA), so that it is done once.",
+        {
+            "rule_set": "hash of the rules and the engine",
+            "contents": "how many: directions of connections, transferred files, or the evidence itself",
+            "notes": "what a limit kept from being looked at",
+        },
     ),
     "annotations": (
         "What people said of findings, attempts and records (`casemate mark`); derived from the custody log.",

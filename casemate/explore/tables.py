@@ -8,7 +8,7 @@ import pyarrow as pa
 from casemate.case import Case
 from casemate.engine.protocol import Engine, StoredTable, StoredTables
 from casemate.evidence.readers import READERS
-from casemate.schema import annotations, attempts, case_tables, decoded, findings, origins, rules, tuning
+from casemate.schema import annotations, attempts, case_tables, content, decoded, findings, origins, rules, tuning
 from casemate.views import ocsf_tables
 
 DERIVED: dict[str, pa.Schema] = {
@@ -31,6 +31,7 @@ DERIVED: dict[str, pa.Schema] = {
     "tuning_effects": tuning.TUNING_EFFECTS,
     "matched": rules.MATCHED,
     "decoded_text": decoded.DECODED_TEXT,
+    "content_looks": content.CONTENT_LOOKS,
 }
 """Tables every case answers for, with or without rows."""
 

@@ -1,4 +1,4 @@
-"""What a release file holds, told by its content: a Sigma rule set, ATT&CK or ATLAS.
+"""What a release file holds, told by its content: a Sigma or YARA rule set, ATT&CK or ATLAS.
 
 Nothing is taken from the file's name.  Compressed files are unpacked in memory up to a limit.
 """
@@ -27,6 +27,9 @@ RULE_FILES = 200_000
 RULE_BYTES = 32 * MIB
 """Largest rule file that is counted; the rule reader's own limit, which names what it does not read."""
 RULE_SUFFIXES = (".yml", ".yaml")
+YARA_SUFFIXES = (".yar", ".yara")
+YARA_RULE = re.compile(rb"^[ \t]*(?:(?:private|global)[ \t]+)*rule[ \t]+[A-Za-z_]\w{0,127}[ \t\r\n]*[:{]", re.MULTILINE)
+YARA_DAYS = re.compile(rb"\b(?:date|modified)[ \t]*=[ \t]*\"(\d{4}[-/][01]\d[-/][0-3]\d)\b")
 DOCUMENT_KINDS = re.compile(rb"^(detection|correlation|filter)[ \t]*:", re.MULTILINE)
 """What a Sigma document is, by its key at the beginning of a line."""
 
@@ -39,7 +42,7 @@ class Contents:
     """What a release file turned out to be.
 
     Args:
-        dataset: ``sigma``, ``attack`` or ``atlas``.
+        dataset: ``sigma``, ``yara``, ``attack`` or ``atlas``.
         version: the release's own name for itself, if it has one.
         dated: day of its newest part, ``YYYY-MM-DD``, if it says.
         counts: what is in it.
@@ -78,6 +81,10 @@ def read_contents(path: Path) -> Contents:
                 raise
     if head[:1] == b"{":
         return _knowledge("atlas", parse_atlas(content), ".json" + packed)
+    if YARA_RULE.search(content) and not DOCUMENT_KINDS.search(content):
+        if packed:
+            raise BadInput("YARA rules are taken as .zip or plain text", where=str(path), hint="unpack the file first")
+        return _yara_contents([content], ".yar")
     if DOCUMENT_KINDS.search(content):
         if packed:
             raise BadInput("Sigma rules are taken as .zip or plain YAML", where=str(path), hint="unpack the file first")
@@ -85,19 +92,22 @@ def read_contents(path: Path) -> Contents:
     try:
         return _knowledge("atlas", parse_atlas(content), ".yaml" + packed)
     except BadInput as error:
-        reason = f"neither Sigma rules (.zip, .yml) nor ATT&CK (STIX) nor ATLAS: {error.what}"
+        reason = (
+            f"neither Sigma rules (.zip, .yml) nor YARA rules (.zip, .yar) nor ATT&CK (STIX) nor ATLAS: {error.what}"
+        )
         raise BadInput(reason, where=str(path)) from error
 
 
-def pack_rules(folder: Path, destination: Path) -> None:
-    """Put the rule files below `folder` into a zip that depends on nothing but their content.
+def pack_rules(folder: Path, destination: Path, suffixes: tuple[str, ...] = RULE_SUFFIXES) -> None:
+    """Put the rule files below `folder` (names that end so) into a zip that depends on nothing but their content.
 
     Raises:
         BadInput: no rule files, too many, one that is too large, or a link that leads out of the folder.
     """
-    files = sorted(one for one in folder.rglob("*") if one.suffix.lower() in RULE_SUFFIXES and one.is_file())
+    files = sorted(one for one in folder.rglob("*") if one.suffix.lower() in suffixes and one.is_file())
     if not files:
-        raise BadInput("no Sigma rule files (.yml) below this folder", where=str(folder))
+        kind = "Sigma" if suffixes == RULE_SUFFIXES else "YARA"
+        raise BadInput(f"no {kind} rule files ({suffixes[0]}) below this folder", where=str(folder))
     if len(files) > RULE_FILES:
         raise BadInput(f"more than {RULE_FILES} rule files", where=str(folder))
     with zipfile.ZipFile(destination, "x", zipfile.ZIP_DEFLATED) as archive:
@@ -119,12 +129,17 @@ def _rules(path: Path) -> Contents:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [one for one in archive.infolist() if one.filename.lower().endswith(RULE_SUFFIXES)]
+            yara = [one for one in archive.infolist() if one.filename.lower().endswith(YARA_SUFFIXES)]
+            if yara and not members:
+                members, count = yara, _yara_contents
+            else:
+                count = _rule_contents
             if len(members) > RULE_FILES:
                 raise BadInput(f"more than {RULE_FILES} rule files", where=str(path))
             if sum(one.file_size for one in members) > UNPACKED_BYTES:
                 raise LimitReached(f"unpacks to more than {UNPACKED_BYTES} bytes", where=str(path))
             contents = (_member(archive, one) for one in members if one.file_size <= RULE_BYTES)
-            return _rule_contents(contents, ".zip", where=str(path))
+            return count(contents, ".zip", where=str(path))
     except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, NotImplementedError, EOFError) as error:
         raise BadInput(f"not a readable zip archive: {error}", where=str(path)) from error
 
@@ -132,6 +147,20 @@ def _rules(path: Path) -> Contents:
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     with archive.open(member) as stream:
         return stream.read(RULE_BYTES + 1)
+
+
+def _yara_contents(contents: Iterable[bytes], suffix: str, where: str | None = None) -> Contents:
+    counts = {"files": 0, "rules": 0}
+    dated = None
+    for content in contents:
+        days = [day.decode().replace("/", "-") for day in YARA_DAYS.findall(content)]
+        dated = max([dated or "", *days]) or None
+        found = len(YARA_RULE.findall(content))
+        counts["files"] += bool(found)
+        counts["rules"] += found
+    if not counts["files"]:
+        raise BadInput("holds no YARA rules", where=where)
+    return Contents("yara", None, dated, counts, suffix)
 
 
 def _rule_contents(contents: Iterable[bytes], suffix: str, where: str | None = None) -> Contents:

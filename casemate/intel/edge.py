@@ -23,6 +23,7 @@ from casemate.limits import MIB
 RELEASES: dict[str, str] = {
     # dataset -> its public release file
     "sigma": "https://github.com/SigmaHQ/sigma/releases/latest/download/sigma_all_rules.zip",
+    "yara": "https://github.com/YARAHQ/yara-forge/releases/latest/download/yara-forge-rules-core.zip",
     "attack": "https://raw.githubusercontent.com/mitre-attack/attack-stix-data/master/enterprise-attack/"
     "enterprise-attack.json",
     "atlas": "https://raw.githubusercontent.com/mitre-atlas/atlas-data/main/dist/ATLAS.yaml",

@@ -32,7 +32,7 @@ from casemate.errors import BadInput, CaseDamaged, CasemateError
 from casemate.intel.attack import Knowledge, as_plain, from_plain
 from casemate.intel.contents import RULE_SUFFIXES, read_contents
 
-DATASETS: tuple[str, ...] = ("sigma", "attack", "atlas")
+DATASETS: tuple[str, ...] = ("sigma", "yara", "attack", "atlas")
 OWN_RULES = "casemate"
 HOME_VARIABLE = "CASEMATE_HOME"
 HASH_DIGITS = 12

@@ -17,12 +17,13 @@ from urllib.parse import urljoin
 
 from casemate.errors import BadInput, CasemateError
 from casemate.intel import edge
-from casemate.intel.contents import pack_rules
+from casemate.intel.contents import RULE_SUFFIXES, YARA_SUFFIXES, pack_rules
 from casemate.intel.store import DATASETS, OWN_RULES, Installed, current, home, install, versions
 
 MIRROR_FILES: Mapping[str, tuple[str, ...]] = {
     # dataset -> names its release file may have in a folder; of several the last by name is the newest
     "sigma": ("sigma_all_rules.zip", "sigma_core.zip", "sigma*.zip", "rules.zip"),
+    "yara": ("yara-forge-rules-core.zip", "yara*.zip"),
     "attack": ("enterprise-attack*.json", "enterprise-attack*.json.gz", "enterprise-attack*.json.zst"),
     "atlas": ("ATLAS*.yaml", "ATLAS*.yml", "ATLAS*.json", "atlas*.yaml.gz"),
 }
@@ -32,6 +33,7 @@ MIRROR_ENTRIES = 100_000
 STALE_AFTER_DAYS: Mapping[str, int] = {
     # rules change weekly; ATT&CK is published twice a year, ATLAS about every two months
     "sigma": 45,
+    "yara": 45,
     "attack": 220,
     "atlas": 120,
 }
@@ -97,7 +99,7 @@ def update(
     with tempfile.TemporaryDirectory(prefix="intel-", dir=base) as scratch:
         work = Path(scratch)
         if source is None:
-            wanted = {name: releases[name] for name in names or DATASETS}
+            wanted = {name: releases[name] for name in names or DATASETS if name in releases}
             return [_fetched(name, [url], work, now, base, limits) for name, url in wanted.items()]
         if isinstance(source, str) and "://" in source:
             return _from_url(source, names, work, now, base, limits)
@@ -174,18 +176,26 @@ def _from_path(path: Path, names: Sequence[str], work: Path, now: datetime, root
     found = {name: files[name] for name in names or DATASETS if name in files}
     outcomes = [_local(name, file, str(file), now, root) for name, file in found.items()]
     if "sigma" not in found and (not names or "sigma" in names) and not (found and not names):
-        packed = work / "rules.zip"
-        try:
-            pack_rules(path, packed)
-            outcomes.append(_local("sigma", packed, str(path), now, root))
-        except CasemateError as error:
-            outcomes.append(Outcome("sigma", error=error))
+        outcomes.append(_packed("sigma", path, work, now, root))
+    if "yara" not in found and "yara" in names:
+        outcomes.append(_packed("yara", path, work, now, root))
     done = {one.name for one in outcomes}
     missing = [name for name in names if name not in done]
     outcomes += [Outcome(name, error=BadInput(f"no release file of {name}", where=str(path))) for name in missing]
     if not names and all(one.installed is None for one in outcomes):
         raise outcomes[0].error or BadInput("nothing to install", where=str(path))
     return outcomes
+
+
+def _packed(name: str, folder: Path, work: Path, now: datetime, root: Path) -> Outcome:
+    """Install the rule files below a folder."""
+    packed = work / f"{name}-rules.zip"
+    try:
+        pack_rules(folder, packed, RULE_SUFFIXES if name == "sigma" else YARA_SUFFIXES)
+        installed, new = install(packed, source=str(folder), fetched_at=now, root=root, expected=name)
+        return Outcome(installed.name, installed, new)
+    except CasemateError as error:
+        return Outcome(name, error=error)
 
 
 def _local(name: str | None, file: Path, source: str, now: datetime, root: Path) -> Outcome:

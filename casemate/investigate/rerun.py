@@ -35,6 +35,7 @@ from casemate.evidence.intake import Found
 from casemate.evidence.known import REGISTRATIONS_TABLE
 from casemate.explore.rows import json_rows
 from casemate.intel.store import Pin, own_rules, resolve
+from casemate.investigate.contents import rule_set_of
 from casemate.investigate.phases import phase_state
 from casemate.investigate.rules import PHASE, rules_inputs
 from casemate.investigate.run import Options, RunReport, Stages, investigate, run_id
@@ -135,6 +136,26 @@ def rules_of_run(facts: dict[str, Any], given: Sequence[Path] = ()) -> RunRules:
             hint="give the rules of that run with --rules PATH, or investigate again with those of today",
         )
     return RunRules(paths, () if given else pins)
+
+
+def content_rules_of_run(facts: dict[str, Any]) -> tuple[Path, ...]:
+    """The YARA rules a run used, found again.
+
+    Raises:
+        CannotFinish: they are not there any more, or they are not the same rules.
+    """
+    paths = tuple(Path(path) for path in facts.get("yara_from", ()))
+    try:
+        now = rule_set_of(paths)
+    except BadInput as error:
+        raise CannotFinish(f"the YARA rules of the last run cannot be read: {error.what}", where=error.where) from None
+    if now != facts.get("yara_rule_set"):
+        raise CannotFinish(
+            "the YARA rules, or YARA-X itself, are not those of the last run any more",
+            where=", ".join(map(str, paths)),
+            hint="investigate again with those of today",
+        )
+    return paths
 
 
 def placeholders_of_run(facts: dict[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -270,7 +291,7 @@ def _notes(case: Case, facts: dict[str, Any], undated: int) -> list[str]:
     rule_set, placeholders = str(facts.get("rule_set")), placeholders_of_run(facts)
     if facts.get("casemate") != __version__:
         notes.append(f"the last run was by Casemate {facts.get('casemate')}, this is {__version__}")
-    elif facts.get("run") != run_id(case, rule_set, placeholders, tunings_of_run(facts)):
+    elif facts.get("run") != run_id(case, rule_set, placeholders, tunings_of_run(facts), facts.get("yara_rule_set")):
         notes.append("settings or evidence changed since the last run that came to its end")
     if phase_state(case, PHASE).inputs != rules_inputs(rule_set, placeholders, case.settings.limits):
         notes.append("the findings were made by another state of Casemate's code or libraries than this one")

@@ -278,7 +278,7 @@ def retune(case: Case, engine: Engine, options: Options, *, clock: Callable[[], 
     engine.use(stored_tables(case))
     suppressed = sum(part.rows for name in ("suppressed", "suppressed_findings") for part in case.live_parts(name))
     changed = {
-        "run": run_id(case, str(facts.get("rule_set")), placeholders, tunings),
+        "run": run_id(case, str(facts.get("rule_set")), placeholders, tunings, facts.get("yara_rule_set")),
         "suppressed": suppressed,
         "tunings": [as_plain(one) for one in tunings],
         "tunings_without_effect": dict(tuned.refused),

@@ -21,6 +21,7 @@ from casemate.explore.tables import NATIVE, stored_tables
 from casemate.intel.store import Pin
 from casemate.investigate.attempts import build_attempts
 from casemate.investigate.behaviour import detect_behaviour
+from casemate.investigate.contents import scan_contents
 from casemate.investigate.origins import find_case_origins, keep_origin_files
 from casemate.investigate.phases import digest
 from casemate.investigate.rules import RulesRun, detect_by_rules
@@ -48,6 +49,7 @@ class Options:
         home: Casemate's data folder, where tunings of the site are kept; None for none.
         profile: which of the rules, see :mod:`casemate.detect.sigma.profiles`.
         origins: origin data for this case alone; what is installed in `home` is asked as well.
+        yara: folders, archives and files of YARA rules.
     """
 
     rules: tuple[Path, ...]
@@ -60,6 +62,7 @@ class Options:
     home: Path | None = None
     profile: str = DEFAULT
     origins: tuple[Path, ...] = ()
+    yara: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,7 @@ def investigate(
     behaviour = detect_behaviour(case, engine)
     tell("behaviour", 1, 1)
     detect_signatures(case, engine)
+    contents = scan_contents(case, options.yara, tell)
     tuned = tune_findings(case, engine, tunings, options.cache)
     tell("attempts", 0, 1)
     attempts = build_attempts(case, engine)
@@ -134,7 +138,7 @@ def investigate(
     find_case_origins(case, engine, options.home, behaviour.inferred)
     rebuild_annotations(case)
     engine.use(stored_tables(case))
-    run = run_id(case, rules.rule_set, placeholders, tunings)
+    run = run_id(case, rules.rule_set, placeholders, tunings, contents.rule_set)
     case.log(
         "note",
         {
@@ -143,6 +147,8 @@ def investigate(
             "casemate": __version__,
             "rule_set": rules.rule_set,
             "rules_from": [str(path) for path in options.rules],
+            "yara_from": [str(path) for path in options.yara],
+            "yara_rule_set": contents.rule_set,
             "profile": options.profile,
             "pins": [asdict(pin) for pin in options.pins],
             "placeholders": {name: list(values) for name, values in sorted(placeholders.items())},
@@ -168,10 +174,15 @@ def in_force(case: Case, options: Options, now: datetime) -> tuple[Tuning, ...]:
 
 
 def run_id(
-    case: Case, rule_set: str, placeholders: Mapping[str, tuple[str, ...]], tunings: Sequence[Tuning] = ()
+    case: Case,
+    rule_set: str,
+    placeholders: Mapping[str, tuple[str, ...]],
+    tunings: Sequence[Tuning] = (),
+    content_rules: str | None = None,
 ) -> str:
     """The name of a run: the same evidence, rules, placeholders, settings, tunings and version give the same name."""
     settings: Settings = case.settings
     tuned = [as_plain(one) for one in tunings]
     inputs = [__version__, rule_set, sorted(placeholders.items()), settings, *([tuned] if tuned else [])]
+    inputs += [content_rules] if content_rules else []
     return digest([*inputs, *sorted(case.blobs)])[:16]

@@ -309,7 +309,7 @@ def test_a_link_out_of_a_folder_of_rules_is_refused_and_named(tmp_path: Path) ->
         (b"", "is empty"),
         (b" \n", "is empty"),
         (b"PK\x03\x04" + b"\x00" * 100, "a zip archive that is cut short or damaged"),
-        (bytes(range(256)), "neither Sigma rules (.zip, .yml) nor ATT&CK (STIX) nor ATLAS"),
+        (bytes(range(256)), "neither Sigma rules (.zip, .yml) nor YARA rules (.zip, .yar) nor ATT&CK (STIX) nor ATLAS"),
         (gzip.compress(RULE.encode()), "Sigma rules are taken as .zip or plain YAML"),
     ],
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Protocol
 
 from casemate.evidence.readers.packets.capture import Packet
 from casemate.evidence.readers.packets.connections import (
@@ -39,11 +41,30 @@ Emit = Callable[[str, Ref, Mapping[str, str | None]], None]
 Key = tuple[bytes, bytes, bytes | tuple[int, int], int]
 
 
-class Tracker:
-    """All connections of one capture.  `emit` takes table, packet and values of a row."""
+class Tap(Protocol):
+    """Somebody who wants all bytes of connections in order, whatever protocol they speak."""
 
-    def __init__(self, emit: Emit) -> None:
+    def data(self, connection: Connection, originator: bool, data: bytes, ref: Ref) -> None:
+        """Bytes that follow in a direction; a datagram."""
+
+    def gap(self, connection: Connection, originator: bool, size: int) -> None:
+        """Bytes that were not captured."""
+
+    def part(
+        self, connection: Connection, file: object, name: str, originator: bool, offset: int, data: bytes, ref: Ref
+    ) -> None:
+        """A part of a transferred file, where the protocol says what file it belongs to and where in it."""
+
+    def end(self, connection: Connection) -> None:
+        """No more will come."""
+
+
+class Tracker:
+    """All connections of one capture.  `emit` takes table, packet, values of a row; `tap`, where given, all bytes."""
+
+    def __init__(self, emit: Emit, tap: Tap | None = None) -> None:
         self.emit = emit
+        self.tap = tap
         self.memory = Memory(LIMIT_WAITING)
         self.fragments = Fragments()
         self.exported = ExportedFlows(emit)
@@ -176,7 +197,7 @@ class Tracker:
         def direction(originator: bool) -> Half:
             return Half(
                 self.memory,
-                lambda data, ref: self._delivered(connection, originator, data, ref),
+                lambda data, ref: self._in_order(connection, originator, data, ref),
                 lambda size, ref: self._gap(connection, originator, size, ref),
             )
 
@@ -189,6 +210,11 @@ class Tracker:
                 if not half.pending:
                     continue
                 half.close(ref)
+
+    def _in_order(self, connection: Connection, originator: bool, data: bytes, ref: Ref) -> None:
+        if self.tap is not None:
+            self.tap.data(connection, originator, data, ref)
+        self._delivered(connection, originator, data, ref)
 
     def _delivered(self, connection: Connection, originator: bool, data: bytes, ref: Ref) -> None:
         analyzer = connection.analyzer
@@ -207,6 +233,8 @@ class Tracker:
             self._decide(connection, originator, data, ref)
 
     def _gap(self, connection: Connection, originator: bool, size: int, ref: Ref) -> None:
+        if self.tap is not None:
+            self.tap.gap(connection, originator, size)
         connection.letter("g", not originator)
         if connection.analyzer is not None:
             try:
@@ -233,6 +261,8 @@ class Tracker:
                 self._stop_reading(connection)
             return
         connection.analyzer = kind(connection.common, self.emit, connection.service)
+        if self.tap is not None:
+            connection.analyzer.watch(partial(self.tap.part, connection))
         connection.decided = True
         waiting = connection.prefix
         connection.prefix = [[], []]
@@ -255,7 +285,7 @@ class Tracker:
         connection.prefix = [[], []]
         if connection.halves is not None:
             for half in connection.halves:
-                half.wanted = False
+                half.wanted = self.tap is not None
 
     def _udp(self, ip: Ip, ref: Ref) -> tuple[Connection | None, bool, str]:
         payload = ip.payload
@@ -269,6 +299,8 @@ class Tracker:
         size = min(length - 8, len(payload) + ip.cut - 8) if length >= 8 else len(payload) + ip.cut - 8
         self._count(connection, originator, ip, size, ref)
         connection.letter("d", originator)
+        if self.tap is not None and data:
+            self.tap.data(connection, originator, data, ref)
         if low in DOMAIN_PORTS or high in DOMAIN_PORTS:
             self._domain(connection, data, ref)
         elif looks_like_flows(data):
@@ -317,6 +349,8 @@ class Tracker:
                 half.close(last)
                 self.conflicts += half.conflicts
         self._drop(connection)
+        if self.tap is not None:
+            self.tap.end(connection)
         self.emit("zeek_conn", connection.first, connection.values())
         connection.halves = None
 

@@ -18,6 +18,10 @@ Emit = Callable[[str, Ref, Mapping[str, str | None]], None]
 Named = Callable[[str], None]
 """Called with the name of a service that was recognised."""
 
+FilePart = Callable[[object, str, bool, int, bytes, Ref], None]
+"""Called with a part of a transferred file: what tells the file from others of the connection, its name, whether the
+originator sent it, where in the file it belongs, the bytes, and the packet."""
+
 MALFORMED = (struct.error, IndexError, ValueError, KeyError, UnicodeError)
 """What parsing odd bytes may raise."""
 
@@ -86,6 +90,9 @@ class Analyzer:
 
     def finish(self) -> None:
         """The connection is over."""
+
+    def watch(self, part: FilePart) -> None:
+        """Hand what is known to be part of a file to `part`; for analysers that know files."""
 
     def held(self) -> int:
         """Bytes that wait for the rest of a message."""

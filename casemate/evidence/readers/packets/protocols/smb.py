@@ -5,13 +5,15 @@ A message longer than :data:`LIMIT_WHOLE` is read by its head only; its rest is 
 
 from __future__ import annotations
 
-from casemate.evidence.readers.packets.protocols.base import MALFORMED, Analyzer, Buffered
+from casemate.evidence.readers.packets.protocols.base import MALFORMED, Analyzer, Buffered, FilePart
 from casemate.evidence.readers.packets.protocols.smb1 import Smb1
 from casemate.evidence.readers.packets.protocols.smb2 import Smb2
 from casemate.evidence.readers.packets.streams import Ref
 
 LIMIT_WHOLE = 160 * 1024
 HEAD_BYTES = 4096
+LIMIT_WATCHED = 9 * 1024 * 1024
+"""The same where files are watched: SMB2 reads and writes at most 8 MiB at once."""
 SMB1, SMB2, SMB3_ENCRYPTED, SMB3_COMPRESSED = b"\xffSMB", b"\xfeSMB", b"\xfdSMB", b"\xfcSMB"
 NAMES = {SMB1: "SMB1", SMB2: "SMB2", SMB3_ENCRYPTED: "SMB3 encrypted", SMB3_COMPRESSED: "SMB3 compressed"}
 SESSION_MESSAGE, SESSION_REQUEST, KEEP_ALIVE = 0x00, 0x81, 0x85
@@ -34,6 +36,7 @@ class Smb(Analyzer):
         self.buffers = (Buffered(), Buffered())
         self.skip = [0, 0]
         self.lost = [False, False]
+        self.whole = LIMIT_WHOLE
         self.old = Smb1(common, emit, named)
         self.new = Smb2(common, emit, named)
 
@@ -54,7 +57,7 @@ class Smb(Analyzer):
         while len(buffer) >= 4:
             size = int.from_bytes(buffer.data[1:4], "big")
             kind = buffer.data[0]
-            if kind == SESSION_MESSAGE and size > LIMIT_WHOLE and len(buffer) >= 4 + HEAD_BYTES:
+            if kind == SESSION_MESSAGE and size > self.whole and len(buffer) >= 4 + HEAD_BYTES:
                 at = buffer.ref()
                 message = buffer.take(4 + HEAD_BYTES)[4:]
                 rest = size - HEAD_BYTES
@@ -89,6 +92,10 @@ class Smb(Analyzer):
         self.skip[side] = 0
         buffer.clear()
         self.lost[side] = True
+
+    def watch(self, part: FilePart) -> None:
+        self.whole = LIMIT_WATCHED
+        self.old.part = self.new.part = part
 
     def held(self) -> int:
         return sum(map(len, self.buffers))

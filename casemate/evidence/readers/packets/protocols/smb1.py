@@ -160,8 +160,12 @@ class Smb1(SmbParts):
                 "data": str(length | big << 16),
             }
             handle = ("1", fid)
-            if not self.through(handle, True, message[where : where + length], ref) and fid in self.handles:
-                self._once(fid, "WRITE", ref)
+            if not self.through(handle, True, message[where : where + length], ref):
+                if fid in self.handles:
+                    self._once(fid, "WRITE", ref)
+                if self.part is not None:
+                    name = self.handles.get(fid) or ""
+                    self.part(fid, name, True, offset, message[where : where + length], ref)
             return fid
         if code == READ_ANDX:
             fid, offset = struct.unpack_from("<HI", words, 4)
@@ -268,7 +272,10 @@ class Smb1(SmbParts):
                 self.file(asked[0], "OPEN", share, asked[3])
         elif code == READ_ANDX and status in (0, 0x80000005) and len(words) >= 14:
             length, where = struct.unpack_from("<HH", words, 10)
-            self.through(("1", asked[3]), False, message[where : where + length], ref)
+            data = message[where : where + length]
+            if not self.through(("1", asked[3]), False, data, ref) and self.part is not None:
+                name = self.handles.get(asked[3], "") if isinstance(asked[3], int) else ""
+                self.part(asked[3], name, False, int(asked[2].get("offset_low") or 0), data, ref)
         elif code == TRANSACTION and isinstance(asked[3], tuple) and len(words) >= 18:
             data, where = struct.unpack_from("<HH", words, 12)
             self.through(asked[3], False, message[where : where + data], ref)

@@ -78,9 +78,12 @@ class Smb2(SmbParts):
             values["argument"] = self._name(handle)
             if not self.through(handle, True, message[where : where + size], ref):
                 self._once(handle, "WRITE", ref, data_offset_req=str(offset), data_len_req=str(size))
+                if self.part is not None:
+                    self.part(handle, self._name(handle) or "", True, offset, message[where : where + size], ref)
         elif code == READ:
             size, offset = struct.unpack_from("<IQ", body, 4)
-            carried = handle = self._handle(body[16:32])
+            handle = self._handle(body[16:32])
+            carried = handle, offset
             values["argument"] = self._name(handle)
             if handle not in self.pipes:
                 self._once(handle, "READ", ref, data_offset_req=str(offset), data_len_req=str(size))
@@ -127,9 +130,12 @@ class Smb2(SmbParts):
             self.mapping(begun, carried, None, SHARE_TYPES.get(kind))
         elif code == CREATE and status == 0 and isinstance(carried, tuple):
             self._created(tree, body, carried, begun)
-        elif code == READ and status in (0, BUFFER_OVERFLOW) and isinstance(carried, bytes):
+        elif code == READ and status in (0, BUFFER_OVERFLOW) and isinstance(carried, tuple):
             where, size = body[2], struct.unpack_from("<I", body, 4)[0]
-            self.through(carried, False, message[where : where + size], ref)
+            handle, offset = carried
+            piped = self.through(handle, False, message[where : where + size], ref)
+            if not piped and self.part is not None:
+                self.part(handle, self._name(handle) or "", False, offset, message[where : where + size], ref)
         elif code == IOCTL and isinstance(carried, bytes) and len(body) >= 40:
             where, size = struct.unpack_from("<II", body, 32)
             self.through(carried, False, message[where : where + size], ref)

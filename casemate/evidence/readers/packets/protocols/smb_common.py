@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from casemate.evidence.readers.packets.protocols.base import Emit, Named
+from casemate.evidence.readers.packets.protocols.base import Emit, FilePart, Named
 from casemate.evidence.readers.packets.protocols.dce_rpc import Calls, Pipe
 from casemate.evidence.readers.packets.protocols.ntlm import AUTHENTICATE, CHALLENGE, find_ntlm
 from casemate.evidence.readers.packets.streams import Ref
@@ -42,6 +42,7 @@ class SmbParts:
     def __init__(self, common: Mapping[str, str | None], emit: Emit, named: Named) -> None:
         self.common, self.emit, self.named = common, emit, named
         self.pipes: dict[object, tuple[str, Pipe]] = {}
+        self.part: FilePart | None = None
 
     def row(self, table: str, ref: Ref, values: Mapping[str, str | None]) -> None:
         """One row of a table."""
