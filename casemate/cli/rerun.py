@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ from casemate.cli.investigate import make_engine
 from casemate.cli.options import CaseOption, EngineOption, JsonOption
 from casemate.cli.output import console, visible, write_json
 from casemate.cli.progress import counting, stages
+from casemate.engine.scratch import ScratchFolder
 from casemate.errors import BadInput
 from casemate.evidence.ingest import Progress
 from casemate.explore.runs import last_run
@@ -71,8 +72,8 @@ def rerun(
             tunings=tunings_of_run(facts),
             profile=profile_of_run(facts),
         )
-        with tempfile.TemporaryDirectory(prefix="casemate-rerun-") as scratch:
-            place = folder or Path(scratch) / "case"
+        with contextlib.closing(ScratchFolder()) as scratch:
+            place = folder or scratch.path / "case"
             worker = make_engine(engine, workers)
             try:
                 with (
