@@ -36,6 +36,13 @@ def gguf(kv=(), tensors=(), data=b"", version=3, nt=None, nk=None):
     return output + data
 
 
+def skops_operator(function, name):
+    text = {"__class__": "str", "__module__": "builtins", "__loader__": "JsonNode", "content": json.dumps(name)}
+    given = {"__class__": "tuple", "__module__": "builtins", "__loader__": "TupleNode", "content": [text]}
+    node = {"__class__": function, "__module__": "operator", "__loader__": "OperatorFuncNode", "attrs": given}
+    return zipped(("schema.json", json.dumps(node).encode()))
+
+
 def notebook(*cells, **kw):
     return json.dumps(
         {
@@ -443,6 +450,8 @@ BAD_FILES = [
         ),
         "M",
     ),
+    ("methodcaller.skops", skops_operator("methodcaller", "system"), "M"),
+    ("attrgetter.skops", skops_operator("attrgetter", "__class__.mro"), "M"),
     ("d.json", json.dumps({"weights": base64.b64encode(BAD).decode()}).encode(), "M"),
     (
         "m.pmml",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 from artifact_samples import zipped
-from format_samples import cell, notebook, output, sequential
+from format_samples import cell, notebook, output, sequential, skops_operator
 
 MORE_GOOD_FILES = [
+    ("getter.skops", skops_operator("attrgetter", "coef_")),
     (
         "a.ipynb",
         notebook(

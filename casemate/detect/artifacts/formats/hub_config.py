@@ -15,6 +15,7 @@ from typing import Any
 
 from casemate.detect.artifacts.contract import SUPPLY_CHAIN_MODEL, UNSAFE_ARTIFACT, Rule
 from casemate.detect.artifacts.inspection import Inspection
+from casemate.detect.artifacts.pickle.callables import is_way_out
 from casemate.detect.artifacts.sources.acts import always, report_acts
 from casemate.detect.artifacts.sources.names import DOTTED, judge_name
 from casemate.detect.artifacts.sources.shell import judge_command
@@ -174,6 +175,10 @@ def _skops(item: dict[str, Any], inspection: Inspection, member: str | None) -> 
             inspection.report(SKOPS, dotted[:200], member=member, effect=f"imports it and uses it: {effect}")
         elif not SKOPS_OWN.match(module):
             inspection.report(SKOPS_UNKNOWN, dotted[:200], member=member)
+    if item["__loader__"] == "OperatorFuncNode":
+        for taken in _operands(item.get("attrs")):
+            said = f"{module}.{name} of {taken!r}"
+            inspection.report(SKOPS, said[:200], member=member, effect="reaches any attribute")
     if isinstance(content, dict) and isinstance(function, dict):
         dotted = f"{function.get('module_path', '')}.{function.get('function', '')}"
         standing, _ = judge_name(dotted)
@@ -185,6 +190,17 @@ def _skops(item: dict[str, Any], inspection: Inspection, member: str | None) -> 
         dotted = f"{content['module_path']}.{content.get('function', content.get('attr', ''))}"
         if judge_name(dotted)[0] == "harmful":
             inspection.report(SKOPS, dotted[:200], member=member)
+
+
+def _operands(attributes: Any) -> Iterator[str]:
+    """Names given to ``operator.methodcaller`` and its like that mean harm whatever they are taken from."""
+    if isinstance(attributes, dict) and isinstance(attributes.get("content"), list):
+        attributes = attributes["content"]
+    for node in attributes if isinstance(attributes, list) else [attributes]:
+        text = node.get("content") if isinstance(node, dict) else None
+        for part in text.strip('"').split(".") if isinstance(text, str) else ():
+            if is_way_out(part) or (part.startswith("__") and part.endswith("__")):
+                yield part
 
 
 def _strings(item: dict[str, Any], owner: str, inspection: Inspection, member: str | None) -> None:
