@@ -16,6 +16,7 @@ from casemate.evidence.readers.base import ReaderSpec
 HEAD_BYTES = 256 * 1024
 
 NO_READER = "no reader yet"
+ARTIFACT = "holds no records of its own; what the scanner says of it stands in the table artifacts"
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,15 @@ BINARIES: tuple[Signature, ...] = (
     Signature("pcap", 0, b"\xa1\xb2\x3c\x4d"),
     Signature("pcapng", 0, b"\x0a\x0d\x0d\x0a"),
     Signature("sqlite", 0, b"SQLite format 3\x00"),
-    Signature("parquet", 0, b"PAR1"),
-    Signature("hdf5", 0, b"\x89HDF\r\n\x1a\n"),
-    Signature("numpy", 0, b"\x93NUMPY"),
-    Signature("gguf", 0, b"GGUF"),
+    Signature("parquet", 0, b"PAR1", ARTIFACT),
+    Signature("hdf5", 0, b"\x89HDF\r\n\x1a\n", ARTIFACT),
+    Signature("numpy", 0, b"\x93NUMPY", ARTIFACT),
+    Signature("gguf", 0, b"GGUF", ARTIFACT),
     Signature("rar", 0, b"Rar!\x1a\x07"),
     Signature("cabinet", 0, b"MSCF\x00\x00\x00\x00"),
-    Signature("lz4", 0, b"\x04\x22\x4d\x18"),
+    Signature("tflite", 4, b"TFL3", ARTIFACT),
+    Signature("joblib_zlib", 0, b"ZF0x", ARTIFACT),
+    Signature("lz4", 0, b"\x04\x22\x4d\x18", ARTIFACT),
     Signature("systemd_journal", 0, b"LPKSHHRH"),
     Signature("windows_registry", 0, b"regf"),
     Signature("windows_link", 0, b"L\x00\x00\x00\x01\x14\x02\x00"),
@@ -76,7 +79,8 @@ BINARIES: tuple[Signature, ...] = (
 )
 """Formats known by name for which there is no reader; readers are asked before these."""
 
-PICKLE_PROTOCOLS = (b"\x80\x02", b"\x80\x03", b"\x80\x04\x95", b"\x80\x05\x95")
+PICKLE_OPCODES = b"\x95]}()cX\x8cKJMNGU\x88\x89CBT\x8f\x8a\x8e\x96VISFLid0"
+"""What may follow the protocol at the beginning of a pickle."""
 TAR_BLOCK = 512
 TAR_CHECKSUM = slice(148, 156)
 
@@ -119,7 +123,8 @@ def identify(head: bytes, readers: Sequence[ReaderSpec]) -> Identified:
         return Identified(reader.format, reader=reader)
     if binary is not None:
         return Identified(binary.format, note=binary.note)
-    return Identified(_structured(head) or "unknown_binary", note=NO_READER)
+    structured = _structured(head)
+    return Identified(structured or "unknown_binary", note=NO_READER if structured is None else ARTIFACT)
 
 
 def is_tar(head: bytes) -> bool:
@@ -163,8 +168,14 @@ def _most_confident(head: bytes, readers: Sequence[ReaderSpec], above: int) -> R
 
 def _structured(head: bytes) -> str | None:
     """Formats without a signature at a fixed place."""
-    if head.startswith(PICKLE_PROTOCOLS):
+    if len(head) < 4:
+        return None
+    if head[:1] == b"\x80" and head[1:2] <= b"\x05" and head[2:3] in PICKLE_OPCODES:
         return "pickle"
+    if head[:1] == b"\x78" and head[1:2] in (b"\x01", b"\x5e", b"\x9c", b"\xda"):
+        return "zlib"
+    if head[:1] == b"\x08" and 3 <= head[1] <= 20 and head[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x3a"):
+        return "onnx"
     if len(head) > 16 and head[8:10] == b'{"' and 2 <= int.from_bytes(head[:8], "little") < 1 << 32:
         return "safetensors"
     return None

@@ -22,9 +22,13 @@ from casemate.evidence.readers.base import ReaderSpec
 from casemate.evidence.reading import REJECTS_TABLE
 from casemate.limits import MIB
 
+ARTIFACTS_TABLE = "artifacts"
+"""Contents that are one record each, whatever reader may have read them as text as well."""
 SHOWN_CANDIDATES = 8
 FIRST_WINDOW = 64
 READ_BYTES = MIB
+ARTIFACT_BYTES = MIB
+"""Bytes that are told of an artefact, which may be larger than memory; ``record --raw`` writes all of it."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,8 @@ class OriginalRecord:
 
     Args:
         place: its address and position.
-        content: the bytes, without a line end.
-        sha256: hash of these bytes.
+        content: the bytes, without a line end; of an artefact the first :data:`ARTIFACT_BYTES`.
+        sha256: hash of the whole record.
         path: a path under which the evidence was registered.
         member_path: the name inside the container at `path`, if it came out of one.
         format: of the evidence.
@@ -239,25 +243,34 @@ def _tables(store: Store, facts: _Facts | None, readers: Sequence[ReaderSpec]) -
     filled = store.tables()
     reader = next((reader for reader in readers if facts is not None and reader.format == facts.format), None)
     if reader is not None:
-        wanted = {REJECTS_TABLE, *(table.name for table in reader.tables)}
+        wanted = {REJECTS_TABLE, ARTIFACTS_TABLE, *(table.name for table in reader.tables)}
         return [table for table in filled if table in wanted]
     schemas = {table: store.schema(table) for table in filled}
     return [table for table, schema in schemas.items() if schema is not None and set(schema.names) >= ADDRESSED]
 
 
 def _read(store: Store, place: RecordPlace, others: Sequence[RecordPlace], facts: dict[str, _Facts]) -> OriginalRecord:
-    content = b"".join(content_of(store, place))
+    if place.table == ARTIFACTS_TABLE:
+        content, digest = _beginning(store, place), place.evidence
+    else:
+        content = b"".join(content_of(store, place))
+        digest = hashlib.sha256(content).hexdigest()
     path, member_path = _registered(store, place.evidence)
     known = facts.get(place.evidence)
     return OriginalRecord(
         place=place,
         content=content,
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=digest,
         path=path,
         member_path=member_path,
         format=known.format if known is not None else "unknown",
         others=tuple(others),
     )
+
+
+def _beginning(store: Store, place: RecordPlace) -> bytes:
+    with source_of(store.root, store.state.blobs, place.evidence).open() as stream:
+        return stream.read(min(place.length, ARTIFACT_BYTES))
 
 
 def _registered(store: Store, evidence: str) -> tuple[str, str | None]:

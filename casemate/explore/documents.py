@@ -46,7 +46,7 @@ DERIVED_TABLES: dict[str, tuple[str, dict[str, str]]] = {
         {
             "id": "hash of the rule and the records; a new version of the rule keeps it",
             "detector": "`sigma`, `sigma_decoded` (on decoded text), `sigma_correlation`, `signature` (exploit tools), "
-            "`suricata` (its alerts), `yara` (content rules) or `behaviour.<analytic>`",
+            "`suricata` (its alerts), `artifact` (the scanner), `yara` (content rules) or `behaviour.<analytic>`",
             "techniques": "ATT&CK and ATLAS",
             "source": "who, as far as the records say",
             "target": "against what",
@@ -92,6 +92,30 @@ DERIVED_TABLES: dict[str, tuple[str, dict[str, str]]] = {
     "origin_files": (
         "Origin data of this case alone (`investigate --origins`).",
         {"block": "prefix, or first-last", "system": "number of an AS", "says": "JSON: the facts in order"},
+    ),
+    "artifacts": (
+        "Models, data, notebooks and packages in evidence, as the scanner judges them; one record each, number 0 of "
+        "its evidence: the whole content. An archive that is one artefact (a checkpoint, a wheel) is judged whole, "
+        "with its members.",
+        {
+            "record": "0",
+            "offset": "0",
+            "length": "bytes of the content",
+            "path": "where it was received first; `!/` stands before a member of an archive",
+            "dated": "its own date in the file system or archive",
+            "format": "formats that could accept it, the likeliest first, joined by `+`",
+            "verdict": "`safe`, `suspicious`, `malicious` or `unscannable`",
+            "reasons": "the gravest first; `path_inside` is the place in the content, `offset` the byte in that place",
+            "reasons_left_off": "reasons beyond the first hundred",
+            "bytes_skipped": "bytes that were owned without being read (tensors)",
+        },
+    ),
+    "artifact_looks": (
+        "Evidence that the scanner looked at, so that it is done once.",
+        {
+            "artifact": "false for what turned out to be none",
+            "marked": "it is text, and was only looked at if its beginning bears a mark of an artefact",
+        },
     ),
     "content_looks": (
         "Evidence whose content was held against a set of content rules (YARA), so that it is done once.",

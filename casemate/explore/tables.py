@@ -8,7 +8,18 @@ import pyarrow as pa
 from casemate.case import Case
 from casemate.engine.protocol import Engine, StoredTable, StoredTables
 from casemate.evidence.readers import READERS
-from casemate.schema import annotations, attempts, case_tables, content, decoded, findings, origins, rules, tuning
+from casemate.schema import (
+    annotations,
+    artifacts,
+    attempts,
+    case_tables,
+    content,
+    decoded,
+    findings,
+    origins,
+    rules,
+    tuning,
+)
 from casemate.views import ocsf_tables
 
 DERIVED: dict[str, pa.Schema] = {
@@ -22,6 +33,8 @@ DERIVED: dict[str, pa.Schema] = {
     "origins": origins.ORIGINS,
     "origin_categories": origins.ORIGIN_CATEGORIES,
     "origin_files": origins.ORIGIN_FILES,
+    "artifacts": artifacts.ARTIFACTS,
+    "artifact_looks": artifacts.ARTIFACT_LOOKS,
     "annotations": annotations.ANNOTATIONS,
     "rules": rules.RULES,
     "rule_texts": rules.RULE_TEXTS,

@@ -21,7 +21,7 @@ from casemate.detect.tuning.overlay import case_tunings
 from casemate.detect.tuning.tunings import as_yaml, filter_document
 from casemate.engine.lookup import Ranges, among, beginning, every, rows_at, rows_where, runs_of
 from casemate.errors import BadInput, CasemateError
-from casemate.evidence.records import OriginalRecord, RecordPlace, around, find_place
+from casemate.evidence.records import ARTIFACTS_TABLE, OriginalRecord, RecordPlace, around, find_place
 from casemate.explore.why_judged import otherwise
 from casemate.explore.why_model import Also, Decoded, GroupEvent, Neighbour, ShownRecord, Value, Why
 from casemate.explore.why_rule import RuleText, rule_text
@@ -49,6 +49,8 @@ BINARY = b"**\x00\x00"
 PACKET_TABLES = ("packet", "smb1_message")
 """Records of these tables are packets as captured."""
 VALUE_DEPTH = 40
+RULES_IN_CODE = ("artifact", "signature", "suricata", "yara")
+"""Detectors whose rules are no files of the case."""
 SINGLE = ("sigma", "sigma_decoded")
 """Detectors of findings on one record."""
 _LAST = datetime.max.replace(tzinfo=UTC)
@@ -238,8 +240,8 @@ def _record(
 
 
 def _is_binary(record: OriginalRecord) -> bool:
-    """Whether a record's bytes are no text: binary XML of Windows, packets."""
-    return record.content.startswith(BINARY) or record.place.table in PACKET_TABLES
+    """Whether a record's bytes are no text: binary XML of Windows, packets, artefacts."""
+    return record.content.startswith(BINARY) or record.place.table in (*PACKET_TABLES, ARTIFACTS_TABLE)
 
 
 def _neighbours(
@@ -305,7 +307,7 @@ def _rule(
     case: Case, finding: Mapping[str, Any], because: Any, texts: Mapping[str, tuple[str, str | None]], notes: list[str]
 ) -> RuleText:
     rule_id = finding["rule_id"]
-    if finding["detector"].startswith("behaviour."):
+    if finding["detector"].startswith("behaviour.") or finding["detector"] in RULES_IN_CODE:
         return RuleText(None, None)
     wanted = {
         row["path"]

@@ -137,6 +137,8 @@ def otherwise(detector: str, tree: Any) -> tuple[str, ...]:
         return tuple(_correlation(tree))
     if detector == "signature":
         return tuple(_signature(tree))
+    if detector == "artifact":
+        return tuple(_artifact(tree))
     return tuple(_behaviour(tree)) if detector.startswith("behaviour.") else ()
 
 
@@ -153,6 +155,18 @@ def _signature(tree: Mapping[str, Any]) -> Iterator[str]:
         yield f"{told}: {feature.get('states')}; seen: {feature.get('seen') or 'none'}{needed}"
     if tree.get("checked"):
         yield f"this signature was checked {tree['checked']}"
+
+
+def _artifact(tree: Mapping[str, Any]) -> Iterator[str]:
+    reasons = [one for one in tree.get("reasons") or () if isinstance(one, Mapping)]
+    for reason in reasons:
+        place = str(reason.get("where")).rpartition("!/")[2].rpartition("/")[2]
+        offset = reason.get("offset")
+        at = f"{place}, byte {offset:,}" if isinstance(offset, int) else place
+        yield f"{reason.get('severity')}: {reason.get('text')} ({at}); a loader {reason.get('loader_effect')}"
+    left = tree.get("reasons_left_off")
+    if isinstance(left, int) and left:
+        yield f"and {left:,} more reasons"
 
 
 def _behaviour(tree: Mapping[str, Any]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from casemate.explore.annotations import annotation_text
 from casemate.explore.escape import visible
-from casemate.explore.why import EVENTS_SHOWN
+from casemate.explore.why import EVENTS_SHOWN, RULES_IN_CODE
 from casemate.explore.why_chart import chart
 from casemate.explore.why_model import Neighbour, ShownRecord, Value, Why
 from casemate.explore.why_rule import RULED_OUT, Mark, RuleText
@@ -82,7 +82,8 @@ def why_lines(answer: Why, shown: str, *, width: int = WIDTH, full: bool = False
     _values(page, answer)
     _events(page, answer)
     for number, text in enumerate(answer.otherwise):
-        page.put(visible(text), name="otherwise" if number == 0 else "")
+        name = "because" if answer.finding["detector"] in RULES_IN_CODE else "otherwise"
+        page.put(visible(text), name=name if number == 0 else "")
     _nearly(page, answer)
     _records(page, answer, shown)
     _also(page, answer)

@@ -19,19 +19,17 @@ from casemate.engine.protocol import Engine
 from casemate.evidence.ingest import IngestReport, Progress, ingest
 from casemate.explore.tables import NATIVE, stored_tables
 from casemate.intel.store import Pin
+from casemate.investigate.artifacts import scan_artifacts
 from casemate.investigate.attempts import build_attempts
 from casemate.investigate.behaviour import detect_behaviour
 from casemate.investigate.contents import scan_contents
 from casemate.investigate.origins import find_case_origins, keep_origin_files
-from casemate.investigate.phases import digest
+from casemate.investigate.phases import Stages, digest
 from casemate.investigate.rules import RulesRun, detect_by_rules
 from casemate.investigate.signatures import detect_signatures
 from casemate.investigate.tuning import TuningRun, tune_findings
 from casemate.settings import Settings
 from casemate.triage.annotations import rebuild as rebuild_annotations
-
-Stages = Callable[[str, int, int], None]
-"""Called with the name of a stage, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +128,7 @@ def investigate(
     tell("behaviour", 1, 1)
     detect_signatures(case, engine)
     contents = scan_contents(case, options.yara, tell)
+    scan_artifacts(case, engine, options.workers, tell)
     tuned = tune_findings(case, engine, tunings, options.cache)
     tell("attempts", 0, 1)
     attempts = build_attempts(case, engine)
