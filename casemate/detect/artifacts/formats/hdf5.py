@@ -37,11 +37,15 @@ DANGLING = Rule("hdf5.soft_link", "note", None, "follows the link inside the fil
 CONFIG = Rule("hdf5.config", "unscannable", CORRUPT_MODEL, "raises an error, or reads it if it forgives more")
 FILTER = Rule("hdf5.filter", "suspicious", UNSAFE_ARTIFACT, "loads a plugin that can read the data")
 HUGE = Rule("hdf5.huge_shape", "suspicious", CORRUPT_MODEL, "takes memory by the shape, for data that is not there")
+MOST_HEAPS = 100_000
+SMALLEST_HEAP = 4096
+HEAP_HEADER = 16
 USER_BLOCK = Rule("hdf5.user_block", "suspicious", EMBED_MALWARE, "passes over it; other programs read it")
 BROKEN = Rule("hdf5.broken", "unscannable", CORRUPT_MODEL, "raises an error, or reads what comes before the damage")
 LAMBDA_TEXT = Rule(
     "hdf5.lambda_text", "malicious", EMBED_MALWARE, "builds a function from the code in the file and calls it"
 )
+ENDLESS = Rule("hdf5.heap", "unscannable", CORRUPT_MODEL, "never comes back from a heap that leads nowhere")
 TOO_MANY = Rule("hdf5.objects", "unscannable", None, "reads objects that were not read here")
 _FAR = re.compile(r"^(?:/|[A-Za-z]:|\\\\|~|\w+://)|(?:^|[/\\])\.\.(?:[/\\]|$)")
 _LAMBDA = re.compile(rb'"class_name"\s*:\s*"(?:Lambda|__lambda__|TFSMLayer)"')
@@ -58,8 +62,6 @@ def _superblock(content: Content) -> int | None:
 
 def inspect(content: Content, inspection: Inspection) -> None:
     """Walk groups, links, attributes and small data sets."""
-    import h5py
-
     start = _superblock(content) or 0
     end = _end_of_file(content, start)
     inspection.own(start, min(end, content.size) if end else content.size)
@@ -69,13 +71,11 @@ def inspect(content: Content, inspection: Inspection) -> None:
         if block.strip(b"\0"):
             inspection.report(USER_BLOCK, f"{start} bytes before the file's beginning", 0)
             inspection.inner(content.part("(user block)", 0, start))
-    try:
-        with h5py.File(_Window(content), "r") as file:
-            _Walk(file, inspection).walk()
-    except MemoryError:
-        raise
-    except Exception as error:  # h5py passes on whatever the library stumbles over
-        inspection.report(BROKEN, f"{type(error).__name__}: {error}"[:200])
+    at = _endless_heap(content, start)
+    if at is not None:
+        inspection.report(ENDLESS, f"the heap at {at} holds free space of no size", at)
+    else:
+        _walk(content, inspection)
     if content.size <= MOST_DATA or inspection.options.full:
         hunt(content, [(0, content.size)], inspection)
     match = _LAMBDA.search(content.buffer, content.begin, content.begin + min(content.size, 1 << 28))
@@ -83,6 +83,45 @@ def inspect(content: Content, inspection: Inspection) -> None:
         inspection.report(
             LAMBDA_TEXT, f"{match.group().decode()} in bytes that no object names", match.start() - content.begin
         )
+
+
+def _walk(content: Content, inspection: Inspection) -> None:
+    import h5py
+
+    try:
+        with h5py.File(_Window(content), "r") as file:
+            _Walk(file, inspection).walk()
+    except MemoryError:
+        raise
+    except Exception as error:  # h5py passes on whatever the library stumbles over
+        inspection.report(BROKEN, f"{type(error).__name__}: {error}"[:200])
+
+
+def _endless_heap(content: Content, start: int) -> int | None:
+    """Where a global heap stands that the library goes round in for ever: it steps over free space by its stated size.
+
+    Definition: HDF5 File Format Specification 3.0, III.E; ``H5HG__cache_heap_deserialize`` in ``H5HGcache.c``.
+    """
+    place = {b"\0": 14, b"\1": 14, b"\2": 10, b"\3": 10}.get(content.read(start + 8, 1), 14)
+    width = content.read(start + place, 1)[:1]
+    count = width[0] if width and width[0] in (2, 4, 8) else 8
+    found = -1
+    for _ in range(MOST_HEAPS):
+        found = content.find(b"GCOL\x01", found + 1)
+        if found < 0:
+            return None
+        size = int.from_bytes(content.read(found + 8, count), "little")
+        if size < SMALLEST_HEAP or found + size > content.size:
+            continue
+        heap = content.read(found, min(size, MOST_DATA))
+        position = HEAP_HEADER
+        while position + HEAP_HEADER <= len(heap):
+            index = int.from_bytes(heap[position : position + 2], "little")
+            length = int.from_bytes(heap[position + 8 : position + 8 + count], "little")
+            if not index and length < HEAP_HEADER:
+                return found
+            position += length if not index else HEAP_HEADER + (length + 7) // 8 * 8
+    return None
 
 
 def _end_of_file(content: Content, start: int) -> int:

@@ -13,10 +13,10 @@ import io
 import zipfile
 
 from casemate.detect.artifacts.content import Content
-from casemate.detect.artifacts.contract import MALICIOUS_PACKAGE, Rule
+from casemate.detect.artifacts.contract import CORRUPT_MODEL, MALICIOUS_PACKAGE, Rule
 from casemate.detect.artifacts.formats.base import Format
 from casemate.detect.artifacts.formats.hdf5 import _Window
-from casemate.detect.artifacts.inspection import Inspection
+from casemate.detect.artifacts.inspection import Inspection, TooMuchError
 
 MOST_MEMBERS = 100_000
 MOST_MEMBER = 64 << 20
@@ -25,6 +25,7 @@ NOT_LISTED = Rule("wheel.not_recorded", "suspicious", MALICIOUS_PACKAGE, "instal
 OTHER = Rule("wheel.other_content", "suspicious", MALICIOUS_PACKAGE, "installs other bytes than RECORD promises")
 MISSING = Rule("wheel.missing", "suspicious", MALICIOUS_PACKAGE, "does not find a file that RECORD promises")
 NO_RECORD = Rule("wheel.no_record", "suspicious", MALICIOUS_PACKAGE, "cannot check what it installs")
+BROKEN = Rule("wheel.broken", "unscannable", CORRUPT_MODEL, "raises an error, or installs what it can unpack")
 BY_ITSELF = Rule(
     "wheel.runs_by_itself", "suspicious", MALICIOUS_PACKAGE, "Python runs the file at every start once it is installed"
 )
@@ -37,7 +38,16 @@ def recognise(content: Content) -> bool:
 
 
 def inspect(content: Content, inspection: Inspection) -> None:
-    """Hold the members against RECORD."""
+    """Hold the members against RECORD; what the directory says wrongly, the zip format tells."""
+    try:
+        _inspect(content, inspection)
+    except (TooMuchError, MemoryError):
+        raise
+    except Exception as error:  # an installer's zip reader raises anything on what is made to break it
+        inspection.report(BROKEN, f"it cannot be unpacked as installers do: {error}"[:200])
+
+
+def _inspect(content: Content, inspection: Inspection) -> None:
     with zipfile.ZipFile(_Window(content)) as archive:  # type: ignore[arg-type]
         members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
         if len(members) > MOST_MEMBERS:

@@ -120,6 +120,8 @@ def _parse(content: Content, inspection: Inspection) -> None:
             inspection.report(BOMB, "its entities expand without end")
         elif "undefined entity" not in str(error):
             inspection.report(BROKEN, f"it cannot be parsed: {error}"[:200])
+    except (LookupError, ValueError) as error:  # an encoding that nobody knows
+        inspection.report(BROKEN, f"it cannot be parsed: {error}"[:200])
 
 
 FORMAT = Format("xml", recognise, inspect, (".xml", ".pmml"))
