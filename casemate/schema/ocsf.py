@@ -107,6 +107,40 @@ HTTP_ACTIVITY = EventClass(
         "actor_user_name": "string",
     },
 )
+TLS_ACTIVITY = EventClass(
+    "tls_activity",
+    4001,  # OCSF's attribute tls of network_activity, in a table of its own: connections count once
+    {
+        **ENDPOINTS,
+        "connection_info_uid": "string",
+        "tls_version": "string",  # as recorded: "TLSv12", "TLS 1.2"
+        "tls_cipher": "string",
+        "tls_sni": "string",  # the name the client asked for
+        "tls_ja3_hash": "string",
+        "tls_ja3s_hash": "string",
+        "ja4_fingerprint_list": "string",  # "JA4=value"
+        "tls_certificate_subject": "string",  # of the server; of a record of x509 of that certificate
+        "tls_certificate_issuer": "string",
+        "tls_certificate_serial_number": "string",
+        "tls_certificate_fingerprints": "string",  # "SHA-256=value,SHA-1=value", lower-case hexadecimal
+        "tls_certificate_created_time": "int64",  # valid from, milliseconds since 1970 in UTC
+        "tls_certificate_expiration_time": "int64",
+        "tls_certificate_sans": "string",  # JSON array of names
+    },
+)
+SSH_ACTIVITY = EventClass(
+    "ssh_activity",
+    4007,
+    {
+        **ENDPOINTS,
+        "connection_info_uid": "string",
+        "protocol_ver": "string",
+        "client_hassh_fingerprint": "string",
+        "server_hassh_fingerprint": "string",
+        "unmapped_client": "string",  # what each side calls itself: "SSH-2.0-OpenSSH_9.6"
+        "unmapped_server": "string",
+    },
+)
 AUTHENTICATION = EventClass(
     "authentication",
     3002,
@@ -181,6 +215,8 @@ EVENT_CLASSES: tuple[EventClass, ...] = (
     NETWORK_ACTIVITY,
     DNS_ACTIVITY,
     HTTP_ACTIVITY,
+    TLS_ACTIVITY,
+    SSH_ACTIVITY,
     AUTHENTICATION,
     PROCESS_ACTIVITY,
     FILE_ACTIVITY,

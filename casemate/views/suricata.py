@@ -13,13 +13,23 @@ from typing import Any
 
 import ibis
 
-from casemate.schema.ocsf import AUTHENTICATION, DNS_ACTIVITY, FILE_ACTIVITY, HTTP_ACTIVITY, NETWORK_ACTIVITY
+from casemate.schema.ocsf import (
+    AUTHENTICATION,
+    DNS_ACTIVITY,
+    FILE_ACTIVITY,
+    HTTP_ACTIVITY,
+    NETWORK_ACTIVITY,
+    SSH_ACTIVITY,
+    TLS_ACTIVITY,
+)
 from casemate.views.base import View, conform, integer, known
 from casemate.views.text_columns import (
     address,
+    fingerprints,
     hashes,
     http_activity_name,
     http_status,
+    iso_milliseconds,
     json_array,
     milliseconds,
     url_path,
@@ -125,6 +135,51 @@ def http(t: ibis.Table) -> ibis.Table:
     return conform(t.select(**columns), HTTP_ACTIVITY)
 
 
+def tls(t: ibis.Table) -> ibis.Table:
+    """Events of type ``tls``, and of ``quic``, which has TLS inside."""
+    t = t.filter(t.event_type.isin(["tls", "quic"]))
+    columns = {
+        **_base(t, "tls"),
+        "metadata_log_name": t.event_type,
+        "activity_name": ibis.literal("Open"),
+        "status": ibis.literal("Unknown"),
+        "tls_version": ibis.coalesce(known(t["tls.version"]), known(t["quic.version"])),
+        "tls_sni": ibis.coalesce(known(t["tls.sni"]), known(t["quic.sni"])),
+        "tls_ja3_hash": ibis.coalesce(known(t["tls.ja3.hash"]), known(t["quic.ja3.hash"])),
+        "tls_ja3s_hash": known(t["tls.ja3s.hash"]),
+        "ja4_fingerprint_list": hashes(JA4=ibis.coalesce(known(t["tls.ja4"]), known(t["quic.ja4"]))),
+        "tls_certificate_subject": known(t["tls.subject"]),
+        "tls_certificate_issuer": known(t["tls.issuerdn"]),
+        "tls_certificate_serial_number": known(t["tls.serial"]),
+        "tls_certificate_fingerprints": fingerprints(t["tls.fingerprint"]),
+        "tls_certificate_created_time": iso_milliseconds(t["tls.notbefore"]),
+        "tls_certificate_expiration_time": iso_milliseconds(t["tls.notafter"]),
+        "tls_certificate_sans": json_array(known(t["tls.subjectaltname"])),
+    }
+    return conform(t.select(**columns), TLS_ACTIVITY)
+
+
+def ssh(t: ibis.Table) -> ibis.Table:
+    """Events of type ``ssh``; Suricata keeps the version of the protocol apart from the software."""
+    t = t.filter(t.event_type == "ssh")
+    named = {
+        side: ibis.literal("SSH-") + known(t[f"ssh.{side}.proto_version"]) + ibis.literal("-")
+        + known(t[f"ssh.{side}.software_version"])
+        for side in ("client", "server")
+    }  # fmt: skip
+    columns = {
+        **_base(t, "ssh"),
+        "activity_name": ibis.literal("Open"),
+        "status": ibis.literal("Unknown"),
+        "protocol_ver": ibis.coalesce(known(t["ssh.client.proto_version"]), known(t["ssh.server.proto_version"])),
+        "client_hassh_fingerprint": known(t["ssh.client.hassh.hash"]),
+        "server_hassh_fingerprint": known(t["ssh.server.hassh.hash"]),
+        "unmapped_client": named["client"],
+        "unmapped_server": named["server"],
+    }
+    return conform(t.select(**columns), SSH_ACTIVITY)
+
+
 def smb_logons(t: ibis.Table) -> ibis.Table:
     """Events of type ``smb`` that carry an NTLM authentication with its status."""
     t = t.filter((t.event_type == "smb") & known(t["smb.ntlmssp.user"]).notnull())
@@ -165,6 +220,8 @@ VIEWS: tuple[View, ...] = (
     View(NATIVE, NETWORK_ACTIVITY, flows),
     View(NATIVE, DNS_ACTIVITY, dns),
     View(NATIVE, HTTP_ACTIVITY, http),
+    View(NATIVE, TLS_ACTIVITY, tls),
+    View(NATIVE, SSH_ACTIVITY, ssh),
     View(NATIVE, AUTHENTICATION, smb_logons),
     View(NATIVE, FILE_ACTIVITY, files),
 )

@@ -12,8 +12,9 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from casemate.views.base import known, number
+from casemate.views.base import integer, known, number
 
+ISO = r"^([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})"
 HTTP_ACTIVITIES = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT", "TRACE", "PATCH")
 
 
@@ -55,6 +56,42 @@ def http_activity_name(method: ir.StringColumn) -> ir.StringColumn:
 def http_status(code: ir.IntegerColumn) -> ir.StringColumn:
     """Success below 400, Failure from 400 on, Unknown without an answer."""
     return ibis.cases((code.isnull(), "Unknown"), (code >= 400, "Failure"), (code >= 100, "Success"), else_="Unknown")
+
+
+def seconds_in_milliseconds(text: ir.StringColumn) -> ir.IntegerColumn:
+    """Decimal seconds since 1970, before 1970 too, as milliseconds; fractions of a second are left out."""
+    whole = text.re_replace(r"\.[0-9]*\z", "")
+    bounded = ibis.ifelse(whole.re_search(r"^-?[0-9]{1,12}\z"), whole, ibis.null("string"))
+    return integer(bounded) * 1000
+
+
+def iso_milliseconds(text: ir.StringColumn) -> ir.IntegerColumn:
+    """``2024-02-29T23:59:59`` in UTC as milliseconds since 1970; null where it is not written so.
+
+    By integers alone (days after Hinnant's *days from civil*), which both engines count alike.
+    """
+    part = {
+        name: integer(text.re_extract(ISO, number))
+        for number, name in enumerate(("year", "month", "day", "hour", "minute", "second"), start=1)
+    }
+    shifted = ibis.ifelse(part["month"] > 2, part["month"] - 3, part["month"] + 9)
+    year = part["year"] - ibis.ifelse(part["month"] > 2, 0, 1)
+    era = (year // 400).cast("int64")
+    in_era = year - era * 400
+    in_year = ((shifted * 153 + 2) // 5).cast("int64") + part["day"] - 1
+    leaps = (in_era // 4).cast("int64") - (in_era // 100).cast("int64")
+    days = era * 146_097 + in_era * 365 + leaps + in_year - 719_468
+    seconds = days * 86_400 + part["hour"] * 3_600 + part["minute"] * 60 + part["second"]
+    return (seconds * 1000).cast("int64")
+
+
+def fingerprints(text: ir.StringColumn) -> ir.StringColumn:
+    """A hash in hexadecimal, with or without colons, as ``SHA-256=...`` or ``SHA-1=...`` by its length."""
+    plain = text.replace(":", "").lower()
+    return ibis.cases(
+        (plain.re_search(r"^[0-9a-f]{64}\z"), ibis.literal("SHA-256=") + plain),
+        (plain.re_search(r"^[0-9a-f]{40}\z"), ibis.literal("SHA-1=") + plain),
+    )
 
 
 def truth(text: ir.StringColumn) -> ir.StringColumn:

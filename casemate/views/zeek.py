@@ -19,16 +19,20 @@ from casemate.schema.ocsf import (
     FILE_ACTIVITY,
     HTTP_ACTIVITY,
     NETWORK_ACTIVITY,
+    SSH_ACTIVITY,
+    TLS_ACTIVITY,
 )
 from casemate.views.base import View, conform, integer, known
 from casemate.views.text_columns import (
     address,
+    fingerprints,
     first,
     hashes,
     http_activity_name,
     http_status,
     json_array,
     milliseconds,
+    seconds_in_milliseconds,
     truth,
     url_path,
 )
@@ -133,6 +137,63 @@ def http(t: ibis.Table) -> ibis.Table:
         "actor_user_name": known(t.username),
     }
     return conform(t.select(**columns), HTTP_ACTIVITY)
+
+
+def tls(t: ibis.Table) -> ibis.Table:
+    """``zeek_ssl``: a handshake; ``subject`` and ``issuer`` are there where Zeek was told to log them."""
+    columns = {
+        **_base(t, "ssl"),
+        "activity_name": ibis.literal("Open"),
+        "status": truth(t.established),
+        "status_detail": known(t.last_alert),
+        "tls_version": known(t.version),
+        "tls_cipher": known(t.cipher),
+        "tls_sni": known(t.server_name),
+        "tls_ja3_hash": known(t.ja3),
+        "tls_ja3s_hash": known(t.ja3s),
+        "ja4_fingerprint_list": hashes(JA4=t.ja4),
+        "tls_certificate_subject": known(t.subject),
+        "tls_certificate_issuer": known(t.issuer),
+        "tls_certificate_fingerprints": fingerprints(first(t.cert_chain_fps)),
+    }
+    return conform(t.select(**columns), TLS_ACTIVITY)
+
+
+def certificates(t: ibis.Table) -> ibis.Table:
+    """``zeek_x509``: a certificate as it was shown.  The log names no connection; the handshake has its fingerprint."""
+    columns = {
+        "evidence": t.evidence,
+        "record": t.record,
+        "time": t.time,
+        "metadata_product_name": ibis.literal("zeek"),
+        "metadata_log_name": ibis.literal("x509"),
+        "device_hostname": ibis.coalesce(known(t["_system_name"]), known(t["_node_name"])),
+        "activity_name": ibis.literal("Traffic"),
+        "status": ibis.literal("Unknown"),
+        "tls_certificate_subject": known(t["certificate.subject"]),
+        "tls_certificate_issuer": known(t["certificate.issuer"]),
+        "tls_certificate_serial_number": known(t["certificate.serial"]),
+        "tls_certificate_fingerprints": fingerprints(t.fingerprint),
+        "tls_certificate_created_time": seconds_in_milliseconds(t["certificate.not_valid_before"]),
+        "tls_certificate_expiration_time": seconds_in_milliseconds(t["certificate.not_valid_after"]),
+        "tls_certificate_sans": json_array(known(t["san.dns"])),
+    }
+    return conform(t.select(**columns), TLS_ACTIVITY)
+
+
+def ssh_sessions(t: ibis.Table) -> ibis.Table:
+    """``zeek_ssh`` as a session: what both sides call themselves."""
+    columns = {
+        **_base(t, "ssh"),
+        "activity_name": ibis.literal("Open"),
+        "status": ibis.literal("Unknown"),
+        "protocol_ver": known(t.version),
+        "client_hassh_fingerprint": known(t.hassh),
+        "server_hassh_fingerprint": known(t.hasshServer),
+        "unmapped_client": known(t.client),
+        "unmapped_server": known(t.server),
+    }
+    return conform(t.select(**columns), SSH_ACTIVITY)
 
 
 def _logons(t: ibis.Table, log: str, **columns: Any) -> ibis.Table:
@@ -288,6 +349,9 @@ VIEWS: tuple[View, ...] = (
     View("zeek_conn", NETWORK_ACTIVITY, connections),
     View("zeek_dns", DNS_ACTIVITY, dns),
     View("zeek_http", HTTP_ACTIVITY, http),
+    View("zeek_ssl", TLS_ACTIVITY, tls),
+    View("zeek_x509", TLS_ACTIVITY, certificates),
+    View("zeek_ssh", SSH_ACTIVITY, ssh_sessions),
     View("zeek_ssh", AUTHENTICATION, ssh),
     View("zeek_rdp", AUTHENTICATION, rdp),
     View("zeek_ntlm", AUTHENTICATION, ntlm),

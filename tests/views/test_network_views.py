@@ -13,6 +13,7 @@ from casemate.evidence.readers.suricata import SURICATA_EVENT
 from casemate.evidence.readers.web_request import WEB_ACCESS
 from casemate.evidence.readers.zeek_fields import TABLES
 from casemate.schema.native import NativeTable
+from casemate.schema.ocsf import OCSF_VERSION, SSH_ACTIVITY, TLS_ACTIVITY, EventClass
 from casemate.views import suricata, web_access, zeek
 from casemate.views.base import View
 
@@ -229,6 +230,92 @@ def test_suricata_dns_http_and_smb() -> None:
         ],
     )
     assert [(row["user_name"], row["status"]) for row in smb] == [("bob", "Failure")]
+
+
+def test_zeek_tls_names_fingerprints_and_certificates() -> None:
+    (row,) = rows(
+        view_of(zeek.tls),
+        [{**PAIR, "version": "TLSv12", "cipher": "TLS_AES_128_GCM_SHA256", "server_name": "c2.example.org",
+          "established": "true", "ja3": "a" * 32, "ja3s": "b" * 32, "ja4": "t13d1516h2_8daaf6152771_b186095e22b6",
+          "subject": "CN=c2.example.org", "issuer": "CN=ca", "cert_chain_fps": "A" * 64 + "\n" + "b" * 64}],
+    )  # fmt: skip
+    assert (row["connection_info_uid"], row["status"], row["tls_sni"]) == ("C1", "Success", "c2.example.org")
+    assert row["ja4_fingerprint_list"] == "JA4=t13d1516h2_8daaf6152771_b186095e22b6"
+    assert (row["tls_ja3_hash"], row["tls_ja3s_hash"]) == ("a" * 32, "b" * 32)
+    assert row["tls_certificate_fingerprints"] == "SHA-256=" + "a" * 64
+    assert (row["tls_certificate_subject"], row["tls_certificate_issuer"]) == ("CN=c2.example.org", "CN=ca")
+    (shown,) = rows(
+        view_of(zeek.certificates),
+        [{"fingerprint": "c" * 64, "certificate.subject": "CN=x", "certificate.serial": "0A", "san.dns": "x\ny",
+          "certificate.not_valid_before": "1642229370.000000", "certificate.not_valid_after": "-86400.000000"}],
+    )  # fmt: skip
+    assert shown["tls_certificate_created_time"] == 1_642_229_370_000
+    assert shown["tls_certificate_expiration_time"] == -86_400_000
+    assert (shown["tls_certificate_fingerprints"], shown["tls_certificate_sans"]) == (
+        "SHA-256=" + "c" * 64,
+        '["x","y"]',
+    )
+    assert (shown["src_endpoint_ip"], shown["status"]) == (None, "Unknown")
+
+
+def test_suricata_tls_and_ssh() -> None:
+    tls = {**FLOW, "event_type": "tls", "tls.subject": "CN=x", "tls.issuerdn": "CN=ca", "tls.sni": "x.example.org",
+           "tls.fingerprint": ":".join(["aB"] * 20), "tls.notbefore": "2024-02-29T23:59:59", "tls.serial": "00:AA",
+           "tls.notafter": "1969-12-31T00:00:00", "tls.ja3.hash": "a" * 32, "tls.ja4": "t13"}  # fmt: skip
+    quic = {**FLOW, "event_type": "quic", "quic.sni": "y.example.org", "quic.ja4": "q13"}
+    first, second = rows(view_of(suricata.tls), [tls, quic, {**FLOW, "event_type": "dns"}])
+    assert first["tls_certificate_fingerprints"] == "SHA-1=" + "ab" * 20
+    when = datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC)
+    assert first["tls_certificate_created_time"] == int(when.timestamp()) * 1000
+    assert first["tls_certificate_expiration_time"] == -86_400_000
+    assert (second["tls_sni"], second["ja4_fingerprint_list"]) == ("y.example.org", "JA4=q13")
+    assert second["metadata_log_name"] == "quic"
+    ssh = {**FLOW, "event_type": "ssh", "ssh.client.proto_version": "2.0",
+           "ssh.client.software_version": "libssh-0.9.6", "ssh.client.hassh.hash": "d" * 32}  # fmt: skip
+    (session,) = rows(view_of(suricata.ssh), [ssh])
+    assert (session["unmapped_client"], session["unmapped_server"]) == ("SSH-2.0-libssh-0.9.6", None)
+    assert (session["client_hassh_fingerprint"], session["protocol_ver"]) == ("d" * 32, "2.0")
+
+
+@pytest.mark.parametrize("day", ["1970-01-01", "2000-02-29", "1999-12-31", "2100-03-01", "1900-02-28", "2038-01-19"])
+def test_dates_of_certificates_are_counted_as_the_calendar_counts_them(day: str) -> None:
+    (row,) = rows(view_of(suricata.tls), [{**FLOW, "event_type": "tls", "tls.notbefore": f"{day}T12:34:56"}])
+    when = datetime.fromisoformat(f"{day}T12:34:56+00:00")
+    assert row["tls_certificate_created_time"] == int(when.timestamp()) * 1000
+
+
+def test_zeek_ssh_sessions_keep_what_both_sides_call_themselves() -> None:
+    (row,) = rows(
+        view_of(zeek.ssh_sessions),
+        [{**PAIR, "client": "SSH-2.0-Go", "server": "SSH-2.0-x", "version": "2", "hassh": "e"}],
+    )
+    assert (row["unmapped_client"], row["unmapped_server"], row["client_hassh_fingerprint"]) == (
+        "SSH-2.0-Go",
+        "SSH-2.0-x",
+        "e",
+    )
+
+
+@pytest.mark.parametrize("kind", [TLS_ACTIVITY, SSH_ACTIVITY], ids=lambda kind: kind.name)
+def test_names_are_those_of_the_published_schema(kind: EventClass) -> None:
+    published = pytest.importorskip("ocsf_json_schema", reason="the published OCSF schema is not installed")
+    schema = published.get_ocsf_schema(OCSF_VERSION)
+    (found,) = [one for one in schema["classes"].values() if one.get("uid") == kind.class_uid]
+    for column in kind.columns:
+        if not column.startswith("unmapped_"):
+            assert _named(column, found["attributes"], schema["objects"]), column
+
+
+def _named(rest: str, attributes: dict, objects: dict) -> bool:
+    """Whether a name is a path of attributes written with underscores."""
+    for name, attribute in attributes.items():
+        if rest == name:
+            return True
+        if rest.startswith(name + "_"):
+            inside = objects.get(attribute.get("object_type", ""), {}).get("attributes", {})
+            if _named(rest[len(name) + 1 :], inside, objects):
+                return True
+    return False
 
 
 def test_web_access() -> None:

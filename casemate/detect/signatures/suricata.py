@@ -106,6 +106,9 @@ def _same(burst: Burst, event: Event) -> bool:
     said = f"{burst.first['alert.signature'] or ''} {burst.first['alert.metadata.cve'] or ''}"
     if {burst.source, burst.target} != {event.source, event.target} or not SAME_WEAKNESS.search(said):
         return False
+    ports = {burst.first[name] for name in ("src_port", "dest_port", "flow.dest_port")} - {None, ""}
+    if ports and str(event.port) not in ports:
+        return False
     if burst.begun is None or burst.ended is None or event.time is None or event.time_end is None:
         return False
     return burst.begun <= event.time_end + GAP and burst.ended >= event.time - GAP

@@ -3,8 +3,8 @@
 Every packet is a record of the table ``packet``: ``record`` is its number from 1 as other tools count, ``offset`` and
 ``length`` are its captured bytes.  What packets are together stands in the tables of Zeek's logs with Zeek's words:
 ``zeek_conn`` for connections and ``zeek_dns``, ``zeek_http``, ``zeek_ssl``, ``zeek_ssh``, ``zeek_rdp``, ``zeek_ntlm``,
-``zeek_dce_rpc``, ``zeek_smb_cmd``, ``zeek_smb_files``, ``zeek_smb_mapping`` for what was said in them; SMB1 messages
-stand one by one in ``smb1_message``; flow records of NetFlow and IPFIX datagrams in ``flow_record`` and
+``zeek_dce_rpc``, ``zeek_smb_cmd``, ``zeek_smb_files``, ``zeek_smb_mapping``, ``zeek_x509`` for what was said in them;
+SMB1 messages stand one by one in ``smb1_message``; flow records of NetFlow and IPFIX datagrams in ``flow_record`` and
 ``flow_options``.  These rows are made from packets that are counted already: their address is that
 of the packet they began in; where several of one table began in one packet, the further ones are numbered 10^12,
 2 * 10^12, ... plus its number.
@@ -44,7 +44,9 @@ PACKET = NativeTable(
 )
 PACKETS_AT_ONCE = 50_000
 FURTHER = 10**12
-ZEEK_LOGS = (*("conn", "dns", "http", "ssl", "ssh", "rdp", "ntlm", "dce_rpc", "smb_cmd", "smb_files", "smb_mapping"),)
+ZEEK_LOGS = (
+    *("conn", "dns", "http", "ssl", "ssh", "rdp", "ntlm", "dce_rpc", "smb_cmd", "smb_files", "smb_mapping", "x509"),
+)
 TABLES: tuple[NativeTable, ...] = (PACKET, SMB1_MESSAGE, FLOW, OPTIONS, *(ZEEK_TABLES[log] for log in ZEEK_LOGS))
 FLAG_NO_TIME = ("time_out_of_range",)
 

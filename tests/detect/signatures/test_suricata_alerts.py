@@ -81,3 +81,7 @@ def test_what_ours_says_already_is_told_there():
     assert json.loads(ours["why"])["also"][0]["records"] == [f"{'e' * 64}:1"]
     late = alert(1, 600, **{"alert.signature": "LAB DOUBLEPULSAR response"})
     assert len(made(late, events=(event,))) == 2
+    elsewhere = alert(1, dest_port="8445", **{"alert.signature": "LAB DOUBLEPULSAR response"})
+    assert len(made(elsewhere, events=(event,))) == 2
+    answer = {"src_ip": "10.0.0.5", "src_port": "445", "dest_ip": "198.51.100.7", "dest_port": "40000"}
+    assert len(made(alert(1, **answer, **{"alert.signature": "LAB DOUBLEPULSAR response"}), events=(event,))) == 1

@@ -1,4 +1,5 @@
-"""TLS handshakes (RFC 8446, RFC 5246) into ``zeek_ssl``: name asked for, version, cipher, JA3, JA3S and JA4.
+"""TLS handshakes (RFC 8446, RFC 5246) into ``zeek_ssl`` (name asked for, version, cipher, JA3, JA3S, JA4) and
+``zeek_x509`` (the certificates, which TLS 1.3 does not show).
 
 JA3 is the MD5 of version, ciphers, extensions, groups and point formats of the client's hello without the values of
 RFC 8701 (salesforce/ja3); JA4 follows FoxIO's technical description (JA4: TLS client fingerprint).
@@ -10,12 +11,15 @@ import hashlib
 import struct
 
 from casemate.evidence.readers.packets.protocols.base import Analyzer, Buffered, text
+from casemate.evidence.readers.packets.protocols.certificates import values_of
 from casemate.evidence.readers.packets.streams import Ref
 
 VERSIONS = {0x0300: "SSLv3", 0x0301: "TLSv10", 0x0302: "TLSv11", 0x0303: "TLSv12", 0x0304: "TLSv13"}
 JA4_VERSIONS = {0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3", 0x0002: "s2"}
 CHANGE_CIPHER, ALERT, HANDSHAKE, APPLICATION = 20, 21, 22, 23
 LIMIT_HANDSHAKE = 128 * 1024
+LIMIT_CERTIFICATES = 32
+"""Of one chain."""
 CIPHERS = {
     0x1301: "TLS_AES_128_GCM_SHA256", 0x1302: "TLS_AES_256_GCM_SHA384", 0x1303: "TLS_CHACHA20_POLY1305_SHA256",
     0xC02F: "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", 0xC030: "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
@@ -56,6 +60,7 @@ class Tls(Analyzer):
         self.values: dict[str, str | None] = {}
         self.letters = ""
         self.version = 0
+        self.shown: set[str] = set()
 
     def data(self, originator: bool, data: bytes, ref: Ref) -> None:
         buffer = self.records[not originator]
@@ -134,7 +139,7 @@ class Tls(Analyzer):
             self._server_hello(body)
             self.named("ssl")
         elif kind == 11 and self.version < 0x0304:
-            self._certificates(originator, body)
+            self._certificates(originator, body, ref)
 
     def _client_hello(self, body: bytes) -> None:
         legacy = struct.unpack_from(">H", body)[0]
@@ -189,12 +194,22 @@ class Tls(Analyzer):
             "ja3s": hashlib.md5(said.encode(), usedforsecurity=False).hexdigest(),
         }
 
-    def _certificates(self, originator: bool, body: bytes) -> None:
+    def _certificates(self, originator: bool, body: bytes, ref: Ref) -> None:
         at, prints = 3, list[str]()
-        while at + 3 <= len(body) and len(prints) < 32:
+        while at + 3 <= len(body) and len(prints) < LIMIT_CERTIFICATES:
             size = int.from_bytes(body[at : at + 3], "big")
-            prints.append(hashlib.sha256(body[at + 3 : at + 3 + size]).hexdigest())
+            values = values_of(body[at + 3 : at + 3 + size])
             at += 3 + size
+            if not prints:
+                side = "client_" if originator else ""
+                self.values[f"{side}subject"] = values.get("certificate.subject")
+                self.values[f"{side}issuer"] = values.get("certificate.issuer")
+            marks = {"host_cert": "true" if not prints and not originator else "false",
+                     "client_cert": "true" if not prints and originator else "false"}  # fmt: skip
+            prints.append(values["fingerprint"] or "")
+            if len(self.shown) < LIMIT_CERTIFICATES and prints[-1] not in self.shown:
+                self.shown.add(prints[-1])
+                self.emit("zeek_x509", ref, {**values, **marks, "uid": self.common["uid"]})
         if prints:
             self.values["client_cert_chain_fps" if originator else "cert_chain_fps"] = "\n".join(prints)
 
