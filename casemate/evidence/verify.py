@@ -10,44 +10,31 @@ Whole lines cut from the end of the log leave a shorter, sound log; only a seal 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import orjson
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from casemate.engine.files import inside, open_regular, read_regular
-from casemate.engine.state import Blob, LiveState
+from casemate.engine.files import inside, read_regular
+from casemate.engine.state import LiveState
 from casemate.engine.store import INTENT, MANIFEST_BYTES
 from casemate.errors import BadInput, CasemateError
-from casemate.evidence.blobs import FileSource, open_blob
 from casemate.evidence.custody import LINE_BYTES, CustodyLine, Damage, TornTail, read_log
 from casemate.evidence.seal import FOLDER as SEALS
 from casemate.evidence.seal import Seal, check_seals, check_timestamps, kept_seals, kept_timestamps
 from casemate.evidence.timestamp import Timestamp
+from casemate.evidence.verify_content import Meter, Problem, Progress, Report, check_blobs, check_file
 
 CUT_LINES = "whole lines cut from the end of custody.jsonl cannot be seen without a seal"
 UNCHECKED_FILES = frozenset({"case.toml", "lock", "report.html"})
 UNCHECKED_FOLDERS = frozenset({"staging", "derived"})
 SEAL_PATH = re.compile(r"seals/[0-9]{1,12}-[0-9a-f]{16}\.json(?:\.tsr)?")
-READ_BYTES = 4 * 1024 * 1024
-Progress = Callable[[int, int, str], None]
-"""Called with bytes checked, bytes to check, and what is being checked."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is not as the log says: the file (and place in it), and what is wrong."""
-
-    where: str
-    what: str
 
 
 @dataclass(frozen=True)
@@ -89,24 +76,6 @@ class _Log:
     hashes: list[str] = field(default_factory=list)  # of each line, "" for a damaged one
     problems: list[Problem] = field(default_factory=list)
     torn: TornTail | None = None
-
-
-@dataclass
-class _Report:
-    problems: list[Problem] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-class _Meter:
-    """Counts bytes for the progress callback."""
-
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        self.total, self.done, self._progress = total, 0, progress
-
-    def add(self, count: int, what: str) -> None:
-        self.done += count
-        if self._progress is not None:
-            self._progress(self.done, self.total, what)
 
 
 def verify(
@@ -156,7 +125,7 @@ def _verify(
     sealed = check_seals([*kept, *seals], log.hashes, trusted)
     stamped = check_timestamps([*kept_timestamps(root), *stamp_files], authorities, needed=bool(authorities))
     beyond = f" after line {sealed.sealed_lines}" if sealed.sealed_lines else ""
-    report = _Report(
+    report = Report(
         [*log.problems, *(Problem(where, what) for where, what in (*sealed.problems, *stamped.problems))],
         [CUT_LINES.replace("custody.jsonl", f"custody.jsonl{beyond}"), *sealed.notes, *stamped.notes],
     )
@@ -166,11 +135,11 @@ def _verify(
     live = log.state
     total = sum(part.bytes for part in live.parts.values())
     total += sum(blob.bytes + blob.stored_bytes for blob in live.blobs.values())
-    meter = _Meter(total, progress)
+    meter = Meter(total, progress)
     kept_for_now = (part for part in live.superseded.values() if os.path.lexists(root / part.path))
     for part in (*live.parts.values(), *kept_for_now):
-        _check_file(root, part.path, part.bytes, part.sha256, meter, report)
-    _check_blobs(root, live, meter, report)
+        check_file(root, part.path, part.bytes, part.sha256, meter, report)
+    check_blobs(root, live, meter, report)
     return Verification(
         problems=tuple(report.problems),
         notes=tuple(report.notes),
@@ -236,7 +205,7 @@ def _was_interrupted(log: _Log, intents: list[bytes]) -> bool:
     return bool(log.last) and any(line[-67:-3] == log.last for line in intents)
 
 
-def _check_torn(log: _Log, intents: list[bytes], report: _Report) -> None:
+def _check_torn(log: _Log, intents: list[bytes], report: Report) -> None:
     if log.torn is None:
         return
     place = f"custody.jsonl, byte {log.torn.offset}"
@@ -246,7 +215,7 @@ def _check_torn(log: _Log, intents: list[bytes], report: _Report) -> None:
         report.problems.append(Problem(place, f"{len(log.torn.content)} bytes after the last whole line"))
 
 
-def _check_manifest(root: Path, log: _Log, intents: list[bytes], report: _Report) -> None:
+def _check_manifest(root: Path, log: _Log, intents: list[bytes], report: Report) -> None:
     try:
         found = read_regular(inside(root, "manifest"), MANIFEST_BYTES)
     except (OSError, CasemateError) as error:
@@ -263,7 +232,7 @@ def _check_manifest(root: Path, log: _Log, intents: list[bytes], report: _Report
     report.problems.append(Problem(f"manifest, byte {same}", "is not what the custody log gives"))
 
 
-def _check_names(root: Path, log: _Log, intents: list[bytes], report: _Report) -> None:
+def _check_names(root: Path, log: _Log, intents: list[bytes], report: Report) -> None:
     """Find files that nobody names."""
     named = {*log.state.parts, *log.state.superseded, *(blob.path for blob in log.state.blobs.values() if blob.path)}
     found = list(_walk(root, "", report))
@@ -302,7 +271,7 @@ def _named_by(line: bytes) -> set[str]:
         return set()
 
 
-def _walk(root: Path, prefix: str, report: _Report) -> Iterator[tuple[str, int]]:
+def _walk(root: Path, prefix: str, report: Report) -> Iterator[tuple[str, int]]:
     """Everything in the case with its mode, links not followed, unchecked folders not entered."""
     try:
         with os.scandir(root / prefix if prefix else root) as entries:
@@ -319,87 +288,3 @@ def _walk(root: Path, prefix: str, report: _Report) -> Iterator[tuple[str, int]]
         yield relative, mode
         if stat.S_ISDIR(mode) and relative not in UNCHECKED_FOLDERS and relative.count("/") < 8:
             yield from _walk(root, relative, report)
-
-
-def _check_file(root: Path, path: str, size: int, sha256: str, meter: _Meter, report: _Report) -> bool:
-    """Compare a stored file's length and hash with what the log says."""
-    try:
-        with os.fdopen(open_regular(inside(root, path)), "rb", buffering=0) as stream:
-            length, digest = _hash(stream, hashlib.sha256(), path, meter)
-    except (OSError, CasemateError) as error:
-        what = error.what if isinstance(error, CasemateError) else f"cannot be read: {error.strerror}"
-        report.problems.append(Problem(path, what))
-        return False
-    if length != size:
-        report.problems.append(Problem(path, f"is {length} bytes long where the custody log says {size}"))
-        return False
-    if digest.hexdigest() != sha256:
-        report.problems.append(Problem(path, "has bytes that were changed (its SHA-256 is not the one in the log)"))
-        return False
-    return True
-
-
-def _hash(stream: BinaryIO | Any, digest: Any, what: str, meter: _Meter) -> tuple[int, Any]:
-    length = 0
-    while data := stream.read(READ_BYTES):
-        digest.update(data)
-        length += len(data)
-        meter.add(len(data), what)
-    return length, digest
-
-
-def _check_blobs(root: Path, live: LiveState, meter: _Meter, report: _Report) -> None:
-    """Check stored bytes and content of all evidence, each beginning hashed once for all that continue it."""
-    following: dict[str | None, list[Blob]] = {}
-    for blob in live.blobs.values():
-        following.setdefault(None if blob.reference else blob.continues, []).append(blob)
-    waiting: list[tuple[Blob, Any]] = [(blob, hashlib.sha256()) for blob in reversed(following.get(None, []))]
-    while waiting:
-        blob, digest = waiting.pop()
-        digest = _check_blob(root, blob, digest, meter, report)
-        waiting.extend((after, digest and digest.copy()) for after in reversed(following.get(blob.evidence, [])))
-
-
-def _check_blob(root: Path, blob: Blob, digest: Any, meter: _Meter, report: _Report) -> Any:
-    """Check one piece of evidence; the digest of its whole content, None if that cannot be told."""
-    stream: BinaryIO
-    where = blob.path or f"evidence {blob.evidence[:16]} left in place at {blob.reference}"
-    sound = True
-    try:
-        if blob.path is None:
-            stream = FileSource(Path(str(blob.reference)), blob.size).open()
-        else:
-            sound = _check_file(root, blob.path, blob.stored_bytes, str(blob.sha256), meter, report)
-            stream = open_blob(inside(root, blob.path))
-    except (OSError, CasemateError) as error:
-        what = error.what if isinstance(error, CasemateError) else f"cannot be read: {error}"
-        _say_once(where, what, sound, report)
-        return None
-    if digest is None and sound:
-        stream.close()
-        report.notes.append(f"{where}: its content was not checked, because the evidence it continues is damaged")
-        return None
-    try:
-        with stream:
-            length, digest = _hash(stream, digest or hashlib.sha256(), where, meter)
-    except CasemateError as error:
-        _say_once(where, error.what, sound, report)
-        return None
-    if not sound:
-        return None
-    wanted = blob.size if blob.reference else blob.bytes
-    if length != wanted:
-        report.problems.append(Problem(where, f"holds {length} bytes of content where the custody log says {wanted}"))
-        return None
-    if digest.hexdigest() != blob.evidence:
-        report.problems.append(Problem(where, "its content is not the evidence of this name"))
-        return None
-    return digest
-
-
-def _say_once(where: str, what: str, first: bool, report: _Report) -> None:
-    """A problem, or only a note that tells more about a file whose bytes were already said to be wrong."""
-    if first:
-        report.problems.append(Problem(where, what))
-    else:
-        report.notes.append(f"{where}: {what}")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from casemate import __version__
 from casemate.explore.coverage_text import sections
@@ -13,9 +11,9 @@ from casemate.explore.summary import Ranked, worth_of
 from casemate.explore.terminal import answer, blind_spot
 from casemate.explore.why_judged import otherwise
 from casemate.export.content import ExportedFinding
-from casemate.masking import mask
 from casemate.incident.attempts import definition
-from casemate.report import chart
+from casemate.masking import mask
+from casemate.report import cells, chart
 from casemate.report.elements import Element, Node, Style, element, render
 from casemate.report.gather import (
     ATTEMPTS_SHOWN,
@@ -27,7 +25,6 @@ from casemate.report.matrix import matrix, technique_name
 from casemate.report.originals import Original
 from casemate.report.reasons import reason
 from casemate.report.style import policy, sheet
-from casemate.schema.findings import SEVERITIES
 
 COVERAGE_ROWS = 100
 SECTIONS: tuple[tuple[str, str], ...] = (
@@ -63,7 +60,7 @@ def page(given: ReportInput) -> Iterator[str]:
 
 def _header(given: ReportInput) -> Element:
     marked = element("span", f"TLP:{given.tlp.upper()}", class_="tlp")
-    run = f"run {given.summary.facts.run}, made {_minute(given.made_at)}"
+    run = f"run {given.summary.facts.run}, made {cells.minute(given.made_at)}"
     return element(
         "header",
         element("div", element("span", f"Report of a case, {run}"), marked, class_="bar"),
@@ -119,36 +116,40 @@ def _coverage(given: ReportInput) -> Iterator[Node]:
     facts, sources = given.summary.facts, given.summary.coverage
     drawn, left = chart.coverage(sources)
     yield element("p", mask(worth_of(given.summary)))
-    yield _note(
+    yield cells.note(
         "Blue: from the first to the last record. Yellow: the longest silence, where the source's own rhythm does "
         "not explain it. A silence says that nothing was recorded, not why."
     )
     if facts.own_networks:
-        yield _note("Own addresses: " + facts.own_networks)
+        yield cells.note("Own addresses: " + facts.own_networks)
     if facts.rules is not None:
         unusable = f"; {facts.unusable_rules:,} could not" if facts.unusable_rules else ""
-        yield _note(f"{facts.rules:,} rules could apply to these records{unusable} (casemate show rules says why).")
+        yield cells.note(
+            f"{facts.rules:,} rules could apply to these records{unusable} (casemate show rules says why)."
+        )
     if drawn is None:
         yield element("p", "No log source holds a record with a time.")
     else:
         yield drawn
     if left:
-        yield _note(f"{left:,} more log sources are not drawn.")
+        yield cells.note(f"{left:,} more log sources are not drawn.")
     rows = [
         (
             one.table,
             one.host or "",
-            _count(one.records),
-            _count(one.undated),
-            _time(one.first),
-            _time(one.last),
-            f"{_length(one.longest_silence_seconds)} from {_minute(one.silence_from)}" if one.silence_from else "",
+            cells.count(one.records),
+            cells.count(one.undated),
+            cells.time(one.first),
+            cells.time(one.last),
+            f"{cells.length(one.longest_silence_seconds)} from {cells.minute(one.silence_from)}"
+            if one.silence_from
+            else "",
         )
         for one in sources[:COVERAGE_ROWS]
     ]
-    yield _table(("source", "host", "records#", "no time#", "first", "last", "longest silence"), rows)
+    yield cells.table(("source", "host", "records#", "no time#", "first", "last", "longest silence"), rows)
     if len(sources) > COVERAGE_ROWS:
-        yield _note(f"{len(sources) - COVERAGE_ROWS:,} more log sources: casemate coverage.")
+        yield cells.note(f"{len(sources) - COVERAGE_ROWS:,} more log sources: casemate coverage.")
     if given.summary.facts_of_coverage is not None:
         for title, lines in sections(given.summary.facts_of_coverage):
             if lines:
@@ -161,7 +162,7 @@ def _timeline(given: ReportInput) -> Iterator[Node]:
         yield element("p", "No record has a time.")
         return
     yield chart.timeline(given.summary.timeline)
-    yield _note(
+    yield cells.note(
         "Red: findings, at their first record (square-root scale). Blue: records. "
         "Yellow: no record from any source. Times are UTC."
     )
@@ -171,7 +172,7 @@ def _attempts(given: ReportInput) -> Iterator[Node]:
     total = given.summary.number("attempts.total")
     gaps = given.summary.numbers("attempts.at_gap")
     counts = ", ".join(f"{gaps.get(gap, 0):,} at {gap} minutes" for gap in ("10", "30", "120"))
-    yield _note(f"An attempt is {definition(given.summary.facts.gap_seconds)}. With other gaps: {counts}.")
+    yield cells.note(f"An attempt is {definition(given.summary.facts.gap_seconds)}. With other gaps: {counts}.")
     if not given.attempts:
         yield element("p", "No attempts.")
         return
@@ -186,20 +187,20 @@ def _attempts(given: ReportInput) -> Iterator[Node]:
         link = element("a", "first finding", class_="w", href=f"#f-{finding}") if finding else ""
         rows.append(
             (
-                _time(row["started"]),
-                _time(row["ended"]),
-                element("span", _end(row["source"]), class_="e"),
-                element("span", _end(row["scope"]), class_="e wide"),
-                element("span", _words(row["intent"]), class_="w"),
-                element("span", _words(row["vector"]), class_="w"),
-                element("span", row["outcome"], class_=_outcome(row["outcome"])),
-                _count(row["findings"]),
+                cells.time(row["started"]),
+                cells.time(row["ended"]),
+                element("span", cells.end(row["source"]), class_="e"),
+                element("span", cells.end(row["scope"]), class_="e wide"),
+                element("span", cells.words(row["intent"]), class_="w"),
+                element("span", cells.words(row["vector"]), class_="w"),
+                element("span", row["outcome"], class_=cells.outcome(row["outcome"])),
+                cells.count(row["findings"]),
                 link,
             )
         )
-    yield _table(head, rows, ids=[f"a-{row['id']}" for row in given.attempts])
+    yield cells.table(head, rows, ids=[f"a-{row['id']}" for row in given.attempts])
     if total > ATTEMPTS_SHOWN:
-        yield _note(f"The furthest {ATTEMPTS_SHOWN:,} of {total:,}; casemate show attempts tells all.")
+        yield cells.note(f"The furthest {ATTEMPTS_SHOWN:,} of {total:,}; casemate show attempts tells all.")
 
 
 def _techniques(given: ReportInput) -> Iterator[Node]:
@@ -216,12 +217,12 @@ def _techniques(given: ReportInput) -> Iterator[Node]:
         if version
         else "ATT&CK is not installed: tactics are those that the rules name."
     )
-    yield _note(f"Techniques that findings name. The edge has the colour of the highest severity. {told}")
+    yield cells.note(f"Techniques that findings name. The edge has the colour of the highest severity. {told}")
     yield from matrix(given, first)
 
 
 def _entities(given: ReportInput) -> Iterator[Node]:
-    yield _note(f"By signal: {SIGNAL}.")
+    yield cells.note(f"By signal: {SIGNAL}.")
     yield element(
         "div",
         element("div", element("h3", "Sources"), _ranked(given.summary.top_sources)),
@@ -233,18 +234,18 @@ def _entities(given: ReportInput) -> Iterator[Node]:
 def _ranked(rows: Sequence[Ranked]) -> Element:
     if not rows:
         return element("p", "None is known.")
-    cells = [
+    ranked = [
         (
             mask(row.value),
             row.kind.replace("_", " "),
-            _count(row.signal),
-            _count(row.rules),
-            _count(row.findings),
-            _count(row.succeeded),
+            cells.count(row.signal),
+            cells.count(row.rules),
+            cells.count(row.findings),
+            cells.count(row.succeeded),
         )
         for row in rows
     ]
-    return _table(("", "kind", "signal#", "rules#", "findings#", "succeeded#"), cells)
+    return cells.table(("", "kind", "signal#", "rules#", "findings#", "succeeded#"), ranked)
 
 
 def _rules(given: ReportInput) -> Iterator[Node]:
@@ -260,18 +261,18 @@ def _rules(given: ReportInput) -> Iterator[Node]:
         title: Node = element("a", mask(row.title), href=f"#f-{finding}") if finding else mask(row.title)
         rows.append(
             (
-                _severity(row.severity),
+                cells.severity(row.severity),
                 title,
                 row.detector.replace("_", " "),
-                _count(row.findings),
-                _count(row.succeeded),
-                _time(row.first),
-                _time(row.last),
+                cells.count(row.findings),
+                cells.count(row.succeeded),
+                cells.time(row.first),
+                cells.time(row.last),
             )
         )
-    yield _table(("severity", "rule", "detector", "findings#", "succeeded#", "first", "last"), rows)
+    yield cells.table(("severity", "rule", "detector", "findings#", "succeeded#", "first", "last"), rows)
     if given.rule_count > RULES_SHOWN:
-        yield _note(f"{given.rule_count - RULES_SHOWN:,} more rules spoke.")
+        yield cells.note(f"{given.rule_count - RULES_SHOWN:,} more rules spoke.")
 
 
 def _findings(given: ReportInput) -> Iterator[Node]:
@@ -284,7 +285,7 @@ def _findings(given: ReportInput) -> Iterator[Node]:
         if total > shown
         else ""
     )
-    yield _note(f"{shown:,} of {total:,} findings in detail, successes and high severities first.{left}")
+    yield cells.note(f"{shown:,} of {total:,} findings in detail, successes and high severities first.{left}")
     shown_attempts = {row["id"] for row in given.attempts}
     for one in given.findings:
         yield _finding(one, given, shown_attempts)
@@ -292,7 +293,9 @@ def _findings(given: ReportInput) -> Iterator[Node]:
 
 def _finding(one: ExportedFinding, given: ReportInput, shown_attempts: set[str]) -> Element:
     ends = f"{one.source or 'unknown source'} → {one.target or 'unknown target'}"
-    span = _minute(one.time) + (f" to {_minute(one.time_end)}" if one.time_end and one.time_end != one.time else "")
+    span = cells.minute(one.time) + (
+        f" to {cells.minute(one.time_end)}" if one.time_end and one.time_end != one.time else ""
+    )
     techniques = "; ".join(f"{name} {technique_name(name, given) or ''}".strip() for name in one.techniques)
     attempt = given.attempt_of.get(one.id)
     links: list[Node] = []
@@ -300,16 +303,16 @@ def _finding(one: ExportedFinding, given: ReportInput, shown_attempts: set[str])
         evidence, _, number = address.rpartition(":")
         short = f"{evidence[:12]}:{number}"
         if address in given.records:
-            links += [element("a", short, href=f"#{_anchor(address)}"), " "]
+            links += [element("a", short, href=f"#{cells.anchor(address)}"), " "]
         else:
             links += [element("code", short), " "]
     more = one.record_count - min(len(one.records), RECORDS_OF_A_FINDING)
     return element(
         "article",
-        element("h3", _severity(one.severity), " ", one.title),
+        element("h3", cells.severity(one.severity), " ", one.title),
         element(
             "div",
-            element("span", one.outcome, class_=_outcome(one.outcome)),
+            element("span", one.outcome, class_=cells.outcome(one.outcome)),
             f", {span}, {ends}",
             [" · ", element("a", "its attempt", href=f"#a-{attempt}")] if attempt in shown_attempts else None,
             class_="meta",
@@ -329,7 +332,7 @@ def _finding(one: ExportedFinding, given: ReportInput, shown_attempts: set[str])
 
 
 def _records(given: ReportInput) -> Iterator[Node]:
-    yield _note(
+    yield cells.note(
         "The first records of each finding above, as received, secrets masked. The original, byte for byte: "
         f"casemate record ADDRESS --case {given.summary.facts.case} --raw"
     )
@@ -343,78 +346,13 @@ def _record(record: Original) -> Element:
     text = element("pre", record.text) if record.text else None
     return element(
         "div", element("div", element("code", record.address), f" {where}", class_="meta"), text,
-        class_="rec", id=_anchor(record.address),
+        class_="rec", id=cells.anchor(record.address),
     )  # fmt: skip
 
 
 def _footer(given: ReportInput) -> Element:
     return element(
         "footer",
-        f"TLP:{given.tlp.upper()}. Made by Casemate {__version__} at {_minute(given.made_at)} from run "
+        f"TLP:{given.tlp.upper()}. Made by Casemate {__version__} at {cells.minute(given.made_at)} from run "
         f"{given.summary.facts.run}. This page loads nothing and runs nothing. All times are UTC.",
-    )
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[Node]], ids: Sequence[str] | None = None) -> Element:
-    """A table; columns whose name ends with ``#`` are numbers."""
-    kinds = ["n" if name.endswith("#") else None for name in head]
-    top = element(
-        "tr",
-        [element("th", name.rstrip("#"), class_=kind, scope="col") for name, kind in zip(head, kinds, strict=True)],
-    )
-    body = [
-        element(
-            "tr",
-            [element("td", cell, class_=kind) for cell, kind in zip(row, kinds, strict=True)],
-            id=ids[place] if ids else None,
-        )
-        for place, row in enumerate(rows)
-    ]
-    return element("table", element("thead", top), element("tbody", body))
-
-
-def _note(text: str) -> Element:
-    return element("p", text, class_="note")
-
-
-def _severity(name: str) -> Element:
-    return element("span", name, class_=f"sev {name}" if name in SEVERITIES else "sev")
-
-
-def _outcome(name: str) -> str:
-    return name if name in ("succeeded", "failed", "blocked") else "unknown"
-
-
-def _anchor(address: str) -> str:
-    return "r-" + address.replace(":", "-")
-
-
-def _end(value: dict[str, Any] | None) -> str:
-    return mask(str(value["value"])) if value and value.get("value") else "unknown"
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _count(number: int) -> str:
-    return f"{number:,}"
-
-
-def _time(time: datetime | None) -> Node:
-    return element("span", _minute(time), class_="t")
-
-
-def _minute(time: datetime | None) -> str:
-    if time is None:
-        return "no time"
-    return (time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)).strftime("%Y-%m-%d %H:%MZ")
-
-
-def _length(seconds: int) -> str:
-    length = timedelta(seconds=seconds)
-    return (
-        f"{length.days} d {length.seconds // 3600} h"
-        if length.days
-        else f"{seconds // 3600} h {seconds % 3600 // 60} min"
     )

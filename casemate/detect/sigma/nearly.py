@@ -14,9 +14,10 @@ import pyarrow as pa
 from casemate.detect.sigma.atoms import pattern_text
 from casemate.detect.sigma.compile import compile_rules
 from casemate.detect.sigma.compiled import KEYWORDS, Node
+from casemate.detect.sigma.evaluation import refers
 from casemate.detect.sigma.filters import PREFIX, apply_filters, fits
 from casemate.detect.sigma.load import LoadedRule, RuleSet, parse_rule_files
-from casemate.detect.sigma.match import BatchMatches, TableMatcher, refers
+from casemate.detect.sigma.match import BatchMatches, TableMatcher
 from casemate.detect.sigma.rule_files import RuleFile
 
 PATTERNS = 5

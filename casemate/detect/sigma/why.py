@@ -16,7 +16,8 @@ import orjson
 from casemate.detect.sigma.atoms import Atom, pattern_text
 from casemate.detect.sigma.columns import combine
 from casemate.detect.sigma.compiled import KEYWORDS, Node, Plan
-from casemate.detect.sigma.match import BatchMatches, refers
+from casemate.detect.sigma.evaluation import refers
+from casemate.detect.sigma.match import BatchMatches
 
 VALUE_CHARACTERS = 400
 PATTERNS = 5
