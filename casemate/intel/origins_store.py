@@ -29,7 +29,7 @@ import orjson
 
 from casemate.errors import CaseDamaged
 from casemate.intel.origins_blocks import Blocks, Facts
-from casemate.intel.origins_formats import Parsed
+from casemate.intel.origins_parsed import Parsed
 from casemate.intel.origins_sources import KINDS
 from casemate.intel.store import home
 

@@ -19,7 +19,8 @@ from urllib.parse import urljoin, urlsplit
 from casemate.errors import BadInput, CasemateError, LimitReached
 from casemate.intel import edge
 from casemate.intel.contents import UNPACKED_BYTES, unpacked
-from casemate.intel.origins_formats import Parsed, merge, read_file
+from casemate.intel.origins_formats import merge, read_file
+from casemate.intel.origins_parsed import Parsed
 from casemate.intel.origins_sources import PUBLISHERS, Publisher, publisher
 from casemate.intel.origins_store import Source, Version, describe, install, versions
 from casemate.limits import MIB

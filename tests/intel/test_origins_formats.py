@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from casemate.errors import BadInput, CasemateError
 from casemate.intel.origins_blocks import BlockBuilder, Blocks, Facts, block_text, parse_block
-from casemate.intel.origins_formats import Parsed, read_file
+from casemate.intel.origins_formats import read_file
+from casemate.intel.origins_parsed import Parsed
 from casemate.intel.origins_sources import PUBLISHERS, publisher
 
 RIR = b"""2|ripencc|1769986799|5|19830705|20260201|+0100
