@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from casemate.detect.artifacts.formats import (
     columnar,
+    compiled_python,
     compressed,
     gguf,
     hdf5,
@@ -50,6 +51,7 @@ FORMATS: tuple[Format, ...] = (
     xml_document.FORMAT,
     plain_text.FORMAT,
     pictures.FORMAT,
+    compiled_python.FORMAT,
     native_code.FORMAT,
     pickled.FORMAT,
 )

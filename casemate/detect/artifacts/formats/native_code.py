@@ -1,6 +1,6 @@
-"""Machine code and compiled Python: programs and libraries, which are not judged here.
+"""Machine code: programs and libraries, which are not judged here.
 
-Definitions: System V ABI (ELF), PE/COFF, Mach-O, WebAssembly, CPython's ``.pyc`` (PEP 552) and Java's class files.
+Definitions: System V ABI (ELF), PE/COFF, Mach-O, WebAssembly and Java's class files.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from casemate.detect.artifacts.inspection import Inspection
 NATIVE = Rule("native.code", "unscannable", UNSAFE_ARTIFACT, "runs machine code, which is not judged here")
 MISPLACED = Rule("native.misnamed", "malicious", MASQUERADING, "runs machine code that its name denies")
 _MACHO = (b"\xfe\xed\xfa\xce", b"\xfe\xed\xfa\xcf", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe")
-_DATA_NAME = re.compile(
+DATA_NAME = re.compile(
     r"\.(?:pt|pth|ckpt|pkl|pickle|joblib|npy|npz|h5|hdf5|keras|onnx|pb|safetensors|gguf|ggml|json|yaml|yml|txt|md|csv|tsv|parquet|jpg|jpeg|png|gif|"
     r"webp|wav|tflite|model|weights|ipynb|pdf|msgpack|xml|html)$"
 )
@@ -36,12 +36,6 @@ def kind_of(content: Content) -> str | None:
         return "WebAssembly"
     if head[:4] == b"\xca\xfe\xba\xbe" and content.size > 16:
         return "Mach-O or Java"
-    if (
-        head[2:4] == b"\r\n"
-        and 0x0C00 < int.from_bytes(head[:2], "little") < 0x0F00
-        and content.read(16, 1) in (b"\xe3", b"c", b"\x63")
-    ):
-        return "compiled Python"
     return None
 
 
@@ -55,12 +49,10 @@ def inspect(content: Content, inspection: Inspection) -> None:
     inspection.own_all()
     kind = kind_of(content)
     name = content.name.lower()
-    if _DATA_NAME.search(name):
+    if DATA_NAME.search(name):
         inspection.report(MISPLACED, f"{kind} under the name {content.name.rpartition('/')[2]!r}"[:200], 0)
     else:
         inspection.report(NATIVE, f"{kind}", 0)
 
 
-FORMAT = Format(
-    "native", recognise, inspect, (".so", ".dll", ".pyd", ".exe", ".dylib", ".pyc", ".wasm"), runs_code=True
-)
+FORMAT = Format("native", recognise, inspect, (".so", ".dll", ".pyd", ".exe", ".dylib", ".wasm"), runs_code=True)

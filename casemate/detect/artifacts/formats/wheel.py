@@ -16,6 +16,7 @@ from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.contract import CORRUPT_MODEL, MALICIOUS_PACKAGE, Rule
 from casemate.detect.artifacts.formats.base import Format
 from casemate.detect.artifacts.formats.hdf5 import _Window
+from casemate.detect.artifacts.formats.native_code import kind_of
 from casemate.detect.artifacts.inspection import Inspection, TooMuchError
 
 MOST_MEMBERS = 100_000
@@ -25,6 +26,7 @@ NOT_LISTED = Rule("wheel.not_recorded", "suspicious", MALICIOUS_PACKAGE, "instal
 OTHER = Rule("wheel.other_content", "suspicious", MALICIOUS_PACKAGE, "installs other bytes than RECORD promises")
 MISSING = Rule("wheel.missing", "suspicious", MALICIOUS_PACKAGE, "does not find a file that RECORD promises")
 NO_RECORD = Rule("wheel.no_record", "suspicious", MALICIOUS_PACKAGE, "cannot check what it installs")
+NATIVE = Rule("wheel.native", "note", None, "installs machine code, which is not judged here")
 BROKEN = Rule("wheel.broken", "unscannable", CORRUPT_MODEL, "raises an error, or installs what it can unpack")
 BY_ITSELF = Rule(
     "wheel.runs_by_itself", "suspicious", MALICIOUS_PACKAGE, "Python runs the file at every start once it is installed"
@@ -59,6 +61,7 @@ def _inspect(content: Content, inspection: Inspection) -> None:
         if record is None or members[record].file_size > MOST_MEMBER:
             inspection.report(NO_RECORD, "there is no RECORD")
             return
+        native: list[str] = []
         listed: dict[str, str] = {}
         for row in csv.reader(io.StringIO(archive.read(record).decode("utf-8", "replace"))):
             if row:
@@ -68,22 +71,28 @@ def _inspect(content: Content, inspection: Inspection) -> None:
                 continue
             if name not in listed:
                 inspection.report(NOT_LISTED, f"{name!r} is not in RECORD"[:200], member=name)
-            elif listed[name] and info.file_size <= MOST_MEMBER:
-                _compare(archive, name, listed[name], inspection)
+            elif listed[name] and info.file_size <= MOST_MEMBER and _compare(archive, name, listed[name], inspection):
+                native.append(name)
         for name in listed.keys() - members.keys():
             inspection.report(MISSING, f"{name!r} is in RECORD alone"[:200])
+        if native:
+            told = ", ".join(repr(name) for name in native[:5])
+            inspection.report(NATIVE, f"machine code in {len(native)} files that are as RECORD promises: {told}"[:400])
 
 
-def _compare(archive: zipfile.ZipFile, name: str, promise: str, inspection: Inspection) -> None:
+def _compare(archive: zipfile.ZipFile, name: str, promise: str, inspection: Inspection) -> bool:
+    """Whether it is machine code that is as promised."""
     kind, _, digest = promise.partition("=")
     if kind not in ("sha256", "sha384", "sha512"):
         inspection.report(OTHER, f"{name!r} has a digest of the kind {kind!r}"[:200], member=name)
-        return
+        return False
     data = archive.read(name)
     inspection.budget.unpack(len(data))
     found = base64.urlsafe_b64encode(hashlib.new(kind, data).digest()).rstrip(b"=").decode()
     if found != digest.rstrip("="):
         inspection.report(OTHER, f"{name!r} is not what RECORD promises"[:200], member=name)
+        return False
+    return kind_of(Content.of(name, data)) is not None
 
 
 FORMAT = Format("wheel", recognise, inspect, (".whl",))
