@@ -18,6 +18,15 @@ ROWS_AT_ONCE = 32_768
 """Rows of text parsed together: what fits into the processor's cache."""
 LONGEST = 64
 """Characters; longer text is no address."""
+_COLON, _OTHER = 0x40, 0x80
+_DIGITS = bytes(
+    int(chr(byte), 16) if chr(byte) in "0123456789abcdefABCDEF" else _COLON if byte == ord(":") else _OTHER
+    for byte in range(256)
+)
+"""Characters to digits, colons and others."""
+_NO_DIGIT = np.uint32(0xF0F0F0F0)
+_KEPT = np.array([0, 0xFF000000, 0xFFFF0000, 0xFFFFFF00, 0xFFFFFFFF], np.uint32)
+"""Of four bytes read backwards from the end of a group those of a group so long."""
 
 
 @dataclass(frozen=True)
@@ -49,33 +58,55 @@ def parse(array: pa.Array) -> Addresses:
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         raise TypeError(f"addresses are text or bytes, not {kind}")
     version, v4 = np.zeros(len(array), np.uint8), np.zeros(len(array), np.uint32)
-    pieces6: list[tuple[np.ndarray, np.ndarray]] = []
+    pieces6: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for begin in range(0, len(array), ROWS_AT_ONCE):
         part = array.slice(begin, ROWS_AT_ONCE)
         end = begin + len(part)
-        v4[begin:end], is4, others = _text_v4(part)
-        version[begin:end] = np.where(is4, 4, 0)
+        text = _Text.of(part)
+        others = np.arange(len(part))
+        if b"." in text.raw:
+            v4[begin:end], is4, others = _text_v4(text)
+            version[begin:end] = np.where(is4, 4, 0)
         if len(others):
-            rows, numbers, mapped, values4 = _text_v6(part, others)
+            rows, high, low, mapped, values4 = _text_v6(text, others)
             version[begin + rows] = 6
             version[begin + mapped], v4[begin + mapped] = 4, values4
-            pieces6.append((begin + rows, numbers))
+            pieces6.append((begin + rows, high, low))
     if not pieces6:
         none = np.zeros(0, np.uint64)
         return Addresses(version, v4, np.zeros(0, np.int64), none, none)
-    numbers = np.concatenate([numbers for _, numbers in pieces6])
-    return Addresses(version, v4, np.concatenate([rows for rows, _ in pieces6]), numbers[:, 0], numbers[:, 1])
+    return Addresses(version, v4, *(np.concatenate(column) for column in zip(*pieces6, strict=True)))
 
 
-def _text_v4(array: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class _Text:
+    """Some rows of text: their bytes, and where each row begins and ends in them."""
+
+    array: pa.Array
+    raw: bytes
+    begin: np.ndarray
+    end: np.ndarray
+
+    @classmethod
+    def of(cls, array: pa.Array) -> _Text:
+        rows = len(array)
+        _, offsets_buffer, data_buffer = array.buffers()
+        wide = pa.types.is_large_string(array.type)
+        offsets = np.frombuffer(offsets_buffer, np.int64 if wide else np.int32)[array.offset : array.offset + rows + 1]
+        base, stop = int(offsets[0]), int(offsets[-1])
+        places = offsets.astype(np.int64) - base
+        raw = memoryview(data_buffer)[base:stop].tobytes() if data_buffer is not None else b""
+        return cls(array, raw, places[:-1], places[1:])
+
+    def valid(self) -> np.ndarray | None:
+        """Which rows are not null; None where all are."""
+        return self.array.is_valid().to_numpy(zero_copy_only=False) if self.array.null_count else None
+
+
+def _text_v4(text: _Text) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """IPv4 values, which rows are IPv4, and the rows that may be something else."""
-    rows = len(array)
-    _, offsets_buffer, data_buffer = array.buffers()
-    wide = pa.types.is_large_string(array.type)
-    offsets = np.frombuffer(offsets_buffer, np.int64 if wide else np.int32)[array.offset : array.offset + rows + 1]
-    base = int(offsets[0])
-    data = np.frombuffer(data_buffer or b"", np.uint8)[base : int(offsets[-1])]
-    begin, end = (offsets[:-1] - base).astype(np.int64), (offsets[1:] - base).astype(np.int64)
+    begin, end, rows = text.begin, text.end, len(text.begin)
+    data = np.frombuffer(text.raw, np.uint8)
     dots = np.flatnonzero(data == ord("."))
     chosen = None  # all rows
     places = dots.reshape(-1, 3) if len(dots) == 3 * rows else np.zeros((0, 3), np.int64)
@@ -101,23 +132,38 @@ def _text_v4(array: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         good &= ~two | ((tens < 10) & (three | (tens > 0)))
         good &= ~three | ((hundreds < 10) & (hundreds > 0))
         values = (values << np.uint32(8)) | number
+    valid = text.valid()
     if chosen is None:
-        is4 = good if array.null_count == 0 else good & ~np.asarray(array.is_null())
+        is4 = good if valid is None else good & valid
         return values, is4, np.flatnonzero(~good)
     all_values, is4 = np.zeros(rows, np.uint32), np.zeros(rows, bool)
     all_values[chosen], is4[chosen] = values, good
-    if array.null_count:
-        is4 &= ~array.is_null().to_numpy(zero_copy_only=False)
+    if valid is not None:
+        is4 &= valid
     return all_values, is4, np.flatnonzero(~is4)
 
 
-def _text_v6(array: pa.Array, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Of these rows: those that are IPv6, their numbers, those that are IPv4 written as IPv6, and their numbers."""
-    texts = pc.take(array, pa.array(rows)).to_pylist()
+def _text_v6(text: _Text, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of these rows: those that are IPv6, the halves of their numbers, those that are IPv4 written as IPv6, and their
+    numbers."""
+    if len(rows) < len(text.begin):
+        text = _Text.of(pc.take(text.array, pa.array(rows)))
+    good, high, low = _groups_of(text)
+    if not good.all():  # a zone, an IPv4 address at the end, or no address: one after another
+        left = np.flatnonzero(~good)
+        read, packed = _one_by_one(pc.take(text.array, pa.array(left)))
+        high[left[read]], low[left[read]] = packed[:, 0], packed[:, 1]
+        good[left[read]] = True
+        rows, high, low = rows[good], high[good], low[good]
+    return _without_mapped(rows.astype(np.int64), high, low)
+
+
+def _one_by_one(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Which of these texts are IPv6 addresses, and their numbers."""
     kept: list[int] = []
     packed: list[bytes] = []
     read, family = socket.inet_pton, socket.AF_INET6
-    for row, text in zip(rows.tolist(), texts, strict=True):
+    for row, text in enumerate(array.to_pylist()):
         if text is None or ":" not in text or len(text) > LONGEST:
             continue
         try:
@@ -125,14 +171,128 @@ def _text_v6(array: pa.Array, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray,
         except (OSError, ValueError):
             continue
         kept.append(row)
-    numbers = np.frombuffer(b"".join(packed), dtype=">u8").astype(np.uint64).reshape(-1, 2)
-    return _without_mapped(np.array(kept, np.int64), numbers)
+    return np.array(kept, np.int64), np.frombuffer(b"".join(packed), dtype=">u8").astype(np.uint64).reshape(-1, 2)
 
 
-def _without_mapped(rows: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    mapped = (numbers[:, 0] == 0) & (numbers[:, 1] >> np.uint64(32) == 0xFFFF)
-    values = (numbers[mapped, 1] & np.uint64(0xFFFFFFFF)).astype(np.uint32)
-    return rows[~mapped], numbers[~mapped], rows[mapped], values
+def _groups_of(text: _Text) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which rows are eight groups of hexadecimal digits, or fewer with one ``::``, and the halves of all numbers.
+
+    The digits of a group are read at once, as the four bytes before its end, of which as many count as it is long.
+    """
+    marks = np.frombuffer(bytes(4) + text.raw.translate(_DIGITS), np.uint8)
+    colons = np.flatnonzero(marks[4:] == _COLON)
+    rows = len(text.begin)
+    found = _eight(marks, text, colons) if len(colons) == 7 * rows else None
+    good, groups = _any_number(marks, text, colons) if found is None else (np.ones(rows, bool), found)
+    valid = text.valid()
+    if valid is not None:
+        good &= valid
+    halves = []
+    for first in (0, 4):
+        half = groups[first].astype(np.uint64)
+        for group in groups[first + 1 : first + 4]:
+            half <<= np.uint64(16)
+            half |= group
+        halves.append(half)
+    return good, halves[0], halves[1]
+
+
+def _eight(marks: np.ndarray, text: _Text, colons: np.ndarray) -> np.ndarray | None:
+    """The groups of rows that all have eight, one to four digits each; None where some row is otherwise."""
+    rows = len(text.begin)
+    stops = np.empty((8, rows), np.int64)
+    stops[:7] = colons.reshape(-1, 7).T
+    stops[7] = text.end
+    lengths = np.empty((8, rows), np.int64)
+    lengths[0] = stops[0] - text.begin
+    np.subtract(stops[1:], stops[:-1], out=lengths[1:])
+    lengths[1:] -= 1
+    if rows and (lengths.min() < 1 or lengths.max() > 4):
+        return None
+    shift = np.uint32(32) - (lengths.astype(np.uint32) << np.uint32(3))
+    word = _words(marks)[stops]
+    word >>= shift
+    word <<= shift
+    if (word & _NO_DIGIT).any():
+        return None
+    return _joined(word)
+
+
+def _any_number(marks: np.ndarray, text: _Text, colons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows with any number of colons; what stands after ``::`` is counted from the end."""
+    begin, end, rows = text.begin, text.end, len(text.begin)
+    first = np.searchsorted(colons, begin)
+    count = np.searchsorted(colons, end) - first + 1  # groups, empty ones too
+    row_of = np.repeat(np.arange(rows), count)
+    begun = np.cumsum(count) - count
+    place = np.arange(len(row_of)) - begun[row_of]
+    last = place == count[row_of] - 1
+    # the colon before a group and the one behind it; the ends of the row where there is none
+    known = np.append(colons, 0)
+    before = first[row_of] + place
+    stop = np.where(last, end[row_of], known[np.minimum(before, len(colons))])
+    start = np.where(place == 0, begin[row_of], known[np.maximum(before - 1, 0)] + 1)
+    length = stop - start
+    values, fits = _group(_words(marks), stop, length)
+    empty = length == 0
+    empties = np.bincount(row_of, empty, rows).astype(np.int64)
+    filled = count - empties
+    # an empty group is the gap; at an end of the row its outer half is empty as well
+    outer = empty & ((place == 0) | last)
+    inner = np.bincount(row_of, empty & ~outer, rows).astype(np.int64)
+    outside = np.bincount(row_of, outer, rows).astype(np.int64)
+    gap = (inner == 1) & (filled <= 7)
+    gap &= (outside == 0) | ((outside == 1) & (filled > 0)) | ((outside == 2) & (filled == 0) & (count == 3))
+    wrong = np.bincount(row_of, ~fits & ~empty, rows) > 0
+    good = ~wrong & (gap | ((empties == 0) & (count == 8)))
+    # at an end the two empty groups must stand together
+    edge = np.flatnonzero(gap & (outside == 1))
+    if len(edge):
+        inside = np.minimum(begun[edge] + 1, len(empty) - 1), np.maximum(begun[edge] + count[edge] - 2, 0)
+        leads = empty[begun[edge]] & empty[inside[0]]
+        trails = empty[begun[edge] + count[edge] - 1] & empty[inside[1]]
+        good[edge] &= leads | trails
+    after = np.cumsum(empty) - np.where(empty, 1, 0)
+    after = after - after[begun][row_of] > 0  # some group of the row before this one is empty
+    slot = np.where(after, 8 - count[row_of] + place, place)
+    usable = good[row_of] & ~empty
+    groups = np.zeros((8, rows), np.uint32)
+    groups[slot[usable], row_of[usable]] = values[usable]
+    return good, groups
+
+
+def _words(marks: np.ndarray) -> np.ndarray:
+    """The four bytes before each place of the text, as one number."""
+    return np.ndarray((len(marks) - 3,), "<u4", marks, strides=(1,))
+
+
+def _group(words: np.ndarray, stop: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of the groups that end at `stop`, and which of them have one to four digits and nothing else."""
+    fits = (length > 0) & (length < 5)
+    word = words[stop] & _KEPT[np.clip(length, 0, 4)]
+    fits &= word & _NO_DIGIT == 0
+    return _joined(word), fits
+
+
+def _joined(word: np.ndarray) -> np.ndarray:
+    """Four digits in four bytes, the last one the highest, as one number."""
+    word = (word << np.uint32(4)) | (word >> np.uint32(8))  # pairs of digits stand in the bytes 0 and 2 now
+    low = (word >> np.uint32(16)) & np.uint32(0xFF)
+    word &= np.uint32(0xFF)
+    word <<= np.uint32(8)
+    word |= low
+    return word
+
+
+def _without_mapped(
+    rows: np.ndarray, high: np.ndarray, low: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """IPv6 rows with their halves, and the rows that are IPv4 written so, with their numbers."""
+    if high.all():
+        return rows, high, low, rows[:0], np.zeros(0, np.uint32)
+    mapped = (high == 0) & (low >> np.uint64(32) == 0xFFFF)
+    values = (low[mapped] & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+    return rows[~mapped], high[~mapped], low[~mapped], rows[mapped], values
 
 
 def _from_bytes(array: pa.Array) -> Addresses:
@@ -152,9 +312,11 @@ def _from_bytes(array: pa.Array) -> Addresses:
     version[rows4] = 4
     v4[rows4] = _numbers(raw, begin[rows4], 4, ">u4").astype(np.uint32).reshape(-1)
     numbers = _numbers(raw, begin[rows6], 16, ">u8").astype(np.uint64).reshape(-1, 2)
-    real, numbers, mapped, values4 = _without_mapped(rows6, numbers)
+    real, high, low, mapped, values4 = _without_mapped(
+        rows6, np.ascontiguousarray(numbers[:, 0]), np.ascontiguousarray(numbers[:, 1])
+    )
     version[real], version[mapped], v4[mapped] = 6, 4, values4
-    return Addresses(version, v4, real, numbers[:, 0], numbers[:, 1])
+    return Addresses(version, v4, real, high, low)
 
 
 def _numbers(raw: np.ndarray, begin: np.ndarray, width: int, kind: str) -> np.ndarray:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import numpy as np
@@ -202,3 +204,32 @@ def test_searching_and_merging_give_what_a_search_of_every_block_gives(blocks, v
         assert expected - named <= same | {
             f"c{networks.index(one) % 2}-{networks.index(one)}" for one in networks if networks.count(one) > 1
         }
+
+
+GROUP = st.sampled_from(("0", "1", "abcd", "F", "0db8", "00", "12345", "g", ""))
+WRITTEN = st.one_of(
+    st.lists(GROUP, min_size=1, max_size=10).map(":".join),
+    st.tuples(st.lists(GROUP, max_size=8).map(":".join), st.lists(GROUP, max_size=8).map(":".join)).map("::".join),
+    V6.map(lambda number: str(ipaddress.IPv6Address(number))),
+    V6.map(lambda number: ipaddress.IPv6Address(number).exploded.upper()),
+    st.sampled_from(("::", ":", ":::", "::1:", ":1::", "::ffff:192.0.2.1", "fe80::1%eth0", "192.0.2.1", "1::2::3")),
+)
+
+
+@given(st.lists(WRITTEN | st.none(), max_size=40), st.booleans(), st.integers(0, 3))
+def test_ipv6_text_many_at_once_is_what_inet_pton_makes_of_each(texts: list[str | None], whole: bool, skipped: int):
+    if whole:  # all with eight groups, which are read a shorter way
+        texts = [ipaddress.IPv6Address(number + (1 << 127)).exploded for number in range(len(texts))]
+    array = pa.array(texts, pa.string()).slice(skipped)
+    found = parse(array)
+    halves = zip(found.rows6.tolist(), found.high.tolist(), found.low.tolist(), strict=True)
+    numbers = {row: high << 64 | low for row, high, low in halves}
+    for row, text in enumerate(array.to_pylist()):
+        expected = None
+        if text is not None and ":" in text:
+            with suppress(OSError):
+                expected = int.from_bytes(socket.inet_pton(socket.AF_INET6, text.partition("%")[0]), "big")
+        if expected is not None and expected >> 32 == 0xFFFF:
+            assert (found.version[row], int(found.v4[row])) == (4, expected & 0xFFFFFFFF)
+        else:
+            assert numbers.get(row) == expected, text
