@@ -35,6 +35,9 @@ class DuckDBEngine:
         self._stored = StoredTables()
         self._held = 0
         self._connection = ibis.duckdb.connect()
+        from casemate.engine.duckdb_sql import QuickTimes  # dear to import, and loaded by now in its greater part
+
+        self._connection.compiler = QuickTimes()
         raw = self._connection.con
         raw.execute("SET TimeZone = 'UTC'")
         raw.execute("SET autoinstall_known_extensions = false")

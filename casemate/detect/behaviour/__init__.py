@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 
 import ibis
 
-from casemate.detect.behaviour.analytics import ANALYTICS, DERIVED, PAIRS, Analytic, Source
+from casemate.detect.behaviour.analytics import ANALYTICS, CHOSEN, DERIVED, FEW, LOOKED_AT, PAIRS, Analytic, Source
 from casemate.detect.behaviour.long_connections import every_row
 from casemate.detect.behaviour.networks import OwnNetworks
+from casemate.detect.behaviour.pairs import of_any
 from casemate.detect.behaviour.reading import COLUMNS_READ, READ_CLASSES, Read, infer_own, read_once
 from casemate.detect.behaviour.run import Batches, Found, Hold, found, has_rows, how_many
 
@@ -68,6 +69,10 @@ def _derive(read: Read, own: OwnNetworks, batches: Batches, hold: Hold) -> Read:
             possible |= counted
         elif derived.name == PAIRS and given:  # what other logs are held against
             tables[PAIRS] = derived.build(*given, own)
+    chosen = [tables[name] for name in CHOSEN if rows.get(name)]
+    if chosen:
+        network = tables["network_activity"]
+        tables[LOOKED_AT] = network if rows["network_activity"] < FEW else hold(of_any(network, chosen))
     return Read(tables, rows)
 
 

@@ -154,6 +154,12 @@ DERIVED: tuple[Derived, ...] = (
 )
 """In the order in which they are made."""
 
+LOOKED_AT = "looked_at"
+"""Those rows of ``network_activity`` that any analytic wants one by one: its pairs stand in one of :data:`CHOSEN`."""
+CHOSEN = ("probed_pairs", "clocked_pairs", "lasting_pairs", "leaving_pairs", "new_pairs", "shared_orders")
+FEW = 500_000
+"""Connections that are quicker looked through several times than chosen from once."""
+
 _GUESSING = GuessingSettings()
 LOGONS: tuple[Source, ...] = (
     Source(("authentication", "network_activity"), logons, _GUESSING.logons),
@@ -166,7 +172,7 @@ ANALYTICS: tuple[Analytic, ...] = (
     Analytic(
         "scans",
         SCAN_RULES,
-        (Source(("probed_pairs", "network_activity"), connections, _SCANS),),
+        (Source(("probed_pairs", LOOKED_AT), connections, _SCANS),),
         failing_enough,
         scans,
         _SCANS,
@@ -188,7 +194,7 @@ ANALYTICS: tuple[Analytic, ...] = (
         "beacons",
         BEACON_RULES,
         (
-            Source(("clocked_pairs", "network_activity", "dns_activity", "http_activity"), contacts, _BEACONS),
+            Source(("clocked_pairs", LOOKED_AT, "dns_activity", "http_activity"), contacts, _BEACONS),
             Source(("asked_hosts", "http_activity", PAIRS, "dns_activity"), named_contacts, _BEACONS),
         ),
         regular_pairs,
@@ -198,7 +204,7 @@ ANALYTICS: tuple[Analytic, ...] = (
     Analytic(
         "long_connections",
         LONG_RULES,
-        (Source(("lasting_pairs", "network_activity"), lasting, _LONG),),
+        (Source(("lasting_pairs", LOOKED_AT), lasting, _LONG),),
         every_row,
         long_connections,
         _LONG,
@@ -214,7 +220,7 @@ ANALYTICS: tuple[Analytic, ...] = (
     Analytic(
         "exfiltration",
         EXFILTRATION_RULES,
-        (Source(("leaving_pairs", "network_activity", "dns_activity", "http_activity"), leaving, _LEAVING),),
+        (Source(("leaving_pairs", LOOKED_AT, "dns_activity", "http_activity"), leaving, _LEAVING),),
         suspicious_days,
         exfiltration,
         _LEAVING,
@@ -222,7 +228,7 @@ ANALYTICS: tuple[Analytic, ...] = (
     Analytic(
         "lateral",
         LATERAL_RULES,
-        (Source(("new_pairs", "network_activity"), first_contacts, _LATERAL),),
+        (Source(("new_pairs", LOOKED_AT), first_contacts, _LATERAL),),
         every_row,
         lateral,
         _LATERAL,
@@ -231,7 +237,7 @@ ANALYTICS: tuple[Analytic, ...] = (
         "coordination",
         COORDINATION_RULES,
         (
-            Source(("shared_orders", "network_activity"), coordinated_connections, _COORDINATION),
+            Source(("shared_orders", LOOKED_AT), coordinated_connections, _COORDINATION),
             Source(("missing_paths", "http_activity"), coordinated_requests, _COORDINATION),
         ),
         every_row,

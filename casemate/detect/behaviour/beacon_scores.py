@@ -29,12 +29,10 @@ from casemate.detect.behaviour.pairs import microseconds
 SAME_BEAT = 0.1
 """Share of the upper gaps within which contacts are one beat."""
 HOUR = 3_600_000_000
-WIDEST, WIDEST_CHANGE = 0.45, 0.35
-"""The widest limits of :func:`regular` for ``spread``, and for ``change`` alone."""
 
 
 def scores(table: ibis.Table) -> ibis.Table:
-    """One row per pair of a table of contacts (``pair``, a number; ``time, said, heard``).
+    """One row per pair of a table of contacts (``pair``, a number; ``time, said, heard``) that may be regular.
 
     Columns: ``pair``, ``beats``, ``gap`` (microseconds, median), ``spread`` (median deviation of gaps / median),
     ``skew`` (Bowley, absolute), ``floor`` (lowest tenth / median), ``change`` (median of the logarithm of the ratio of
@@ -47,51 +45,45 @@ def scores(table: ibis.Table) -> ibis.Table:
     upper = contacts.group_by(pair).agg(upper=contacts.gap.quantile(0.8))
     joined = contacts.inner_join(upper, pair)
     beats = joined.filter(joined.gap.isnull() | (joined.gap > joined.upper * SAME_BEAT)).drop("gap", "upper")
-    beats = beats.mutate(gap=_gap(beats))
-    beats = beats.mutate(before=beats.gap.lag().over(_in_order(beats)))
+    at, order = beats["at"], _in_order(beats)
+    # the gap before this one in the same pass: putting contacts in order is what costs
+    beats = beats.mutate(gap=at - at.lag().over(order), before=at.lag().over(order) - at.lag(2).over(order))
     ratio = (beats.gap.cast("float64") / ibis.ifelse(beats.before > 0, beats.before, ibis.null("int64"))).ln().abs()
     beats = beats.mutate(ratio=ratio, hour=beats["at"] // HOUR)
     gaps = beats.group_by(pair).agg(
-        beats=beats.count(),
-        lowest=beats.gap.quantile(0.1),
-        lower=beats.gap.quantile(0.25),
-        gap=beats.gap.quantile(0.5),
-        higher=beats.gap.quantile(0.75),
-        change=beats.ratio.quantile(0.5),
+        beats=beats.count(), parts=beats.gap.quantile([0.1, 0.25, 0.5, 0.75]), change=beats.ratio.quantile(0.5)
     )
+    gaps = gaps.mutate(
+        lowest=gaps.parts[0], lower=gaps.parts[1], gap=gaps.parts[2], higher=gaps.parts[3]
+    ).drop("parts")  # fmt: skip
+    gaps = gaps.mutate(floor=_share(gaps.lowest, gaps.gap), change=gaps.change.fill_null(9.0))
     # the median deviation is at least the nearer quartile's distance: most pairs need no more than this
     nearer = ibis.least(gaps.higher - gaps.gap, gaps.gap - gaps.lower)
-    gaps = gaps.filter((nearer <= gaps.gap * WIDEST) | (gaps.change <= WIDEST_CHANGE))
+    gaps = gaps.filter(_by_the_clock(gaps, _share(nearer, gaps.gap), ibis.literal(True)))
+    held = beats.inner_join(gaps.select(*pair, middle="gap"), pair)
+    deviations = held.group_by(pair).agg(gap_deviation=(held.gap - held.middle).abs().quantile(0.5))
+    gaps = gaps.inner_join(deviations, pair)
+    gaps = gaps.mutate(spread=_share(gaps.gap_deviation, gaps.gap))
+    gaps = gaps.filter(_by_the_clock(gaps, gaps.spread, ibis.literal(True)))
     beats = beats.semi_join(gaps, pair)
     sizes = beats.group_by(pair).agg(
-        size_lower=beats.said.quantile(0.25),
-        size=beats.said.quantile(0.5),
-        size_higher=beats.said.quantile(0.75),
+        parts=beats.said.quantile([0.25, 0.5, 0.75]),
         answer=beats.heard.quantile(0.5),
         hours=beats.hour.nunique(),
         lasting=(beats.hour.max() - beats.hour.min() + 1),
     )
+    sizes = sizes.mutate(size_lower=sizes.parts[0], size=sizes.parts[1], size_higher=sizes.parts[2]).drop("parts")
     middle = gaps.inner_join(sizes, pair)
-    held = beats.select(*pair, one_gap="gap", one_size="said", one_answer="heard")
-    held = held.inner_join(middle.select(*pair, "gap", "size", "answer"), pair)
+    held = beats.select(*pair, one_size="said", one_answer="heard")
+    held = held.inner_join(middle.select(*pair, "size", "answer"), pair)
     deviations = held.group_by(pair).agg(
-        gap_deviation=(held.one_gap - held.gap).abs().quantile(0.5),
         size_deviation=(held.one_size - held.size).abs().quantile(0.5),
         answer_deviation=(held.one_answer - held.answer).abs().quantile(0.5),
     )
     both = middle.inner_join(deviations, pair)
     return both.select(
-        *pair,
-        "beats",
-        "gap",
-        "size",
-        "answer",
-        "hours",
-        "lasting",
-        spread=_share(both.gap_deviation, both.gap),
+        *(*pair, "beats", "gap", "size", "answer", "hours", "lasting", "spread", "floor", "change"),
         skew=_skew(both.lower, both.gap, both.higher),
-        floor=_share(both.lowest, both.gap),
-        change=both.change.fill_null(9.0),
         size_spread=_share(both.size_deviation, both.size),
         size_skew=_skew(both.size_lower, both.size, both.size_higher),
         answer_spread=_share(both.answer_deviation, both.answer),
@@ -103,16 +95,20 @@ def regular(table: ibis.Table) -> ir.BooleanValue:
 
     With few beats, sizes must agree as well, or the gaps be nearly equal.
     """
-    same = table.size_spread <= 0.1
+    return _by_the_clock(table, table.spread, table.size_spread <= 0.1)
+
+
+def _by_the_clock(table: ibis.Table, spread: ir.FloatingValue, same: ir.BooleanValue) -> ir.BooleanValue:
+    """The limits; a lower `spread`, and sizes that are the `same`, pass wherever others do."""
     many, some, few = table.beats >= 50, table.beats >= 20, table.beats >= 12
     limit = ibis.cases(
         (many & same, 0.45), (many, 0.40), (some & same, 0.40), (some, 0.34), (few & same, 0.30), (few, 0.20),
         (same, 0.25), else_=0.10,
     )  # fmt: skip
     change = ibis.cases((many & same, 0.80), (some & same, 0.70), (some, 0.60), (few & same, 0.60), else_=0.45)
-    steady = (table.spread <= limit) & (table.change <= change) & (table.floor >= 0.3)
+    steady = (spread <= limit) & (table.change <= change) & (table.floor >= 0.3)
     phases = some & (table.change <= ibis.ifelse(same, 0.35, 0.25)) & (table.floor >= 0.02)
-    exact = (table.spread <= 0.05) & (table.floor >= 0.02)  # one clock, and another beside it
+    exact = (spread <= 0.05) & (table.floor >= 0.02)  # one clock, and another beside it
     return steady | phases | exact
 
 

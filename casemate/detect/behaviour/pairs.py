@@ -32,9 +32,10 @@ def pairs(network: ibis.Table, own: Sequence[str]) -> ibis.Table:
     table = named(network)
     state = table.unmapped_conn_state.fill_null("")
     blocked = (table.disposition == "Blocked").fill_null(False)
+    lost = state.isin(UNANSWERED) | blocked
     silent = (table.traffic_bytes_in.fill_null(0) == 0) | (table.traffic_bytes_out.fill_null(0) == 0)
     refused = (table.traffic_packets_in == 0).fill_null(False) | (table.status == "Failure").fill_null(False)
-    quiet = blocked | is_icmp(table.protocol) | ibis.ifelse(state == "", refused, silent | state.isin(UNANSWERED))
+    quiet = lost | ibis.ifelse(state == "", refused, silent)
     grouped = table.group_by(list(PAIR)).agg(
         n=table.count(),
         first=table.time.min(),
@@ -42,9 +43,10 @@ def pairs(network: ibis.Table, own: Sequence[str]) -> ibis.Table:
         said=table.traffic_bytes_out.sum().fill_null(0),
         heard=table.traffic_bytes_in.sum().fill_null(0),
         lasted=table.duration.max().fill_null(0),
-        failed=(state.isin(UNANSWERED) | blocked).cast("int64").sum(),
+        failed=lost.cast("int64").sum(),
         quiet=quiet.cast("int64").sum(),
     )
+    grouped = grouped.mutate(quiet=ibis.ifelse(is_icmp(grouped.protocol), grouped.n, grouped.quiet))
     grouped = grouped.mutate(from_own=within(grouped.source, own), to_own=within(grouped.target, own))
     return grouped.filter(~within(grouped.target, NOT_ONE_HOST) & (grouped.source != grouped.target))
 
@@ -66,6 +68,14 @@ def of_pairs(network: ibis.Table, wanted: ibis.Table) -> ibis.Table:
         failed=(state.isin(UNANSWERED) | (table.disposition == "Blocked").fill_null(False)).cast("int64"),
     )
     return rows.inner_join(wanted, list(PAIR))
+
+
+def of_any(network: ibis.Table, wanted: Sequence[ibis.Table]) -> ibis.Table:
+    """The rows of ``network_activity`` whose pair stands in one of some tables with :data:`PAIR`."""
+    first, *others = [table.select(*PAIR) for table in wanted]
+    for other in others:
+        first = first.union(other)
+    return named(network).semi_join(first.distinct(), list(PAIR)).select(*network.columns)
 
 
 def of_a_pair(grouped: ibis.Table) -> dict[str, ir.Value]:
