@@ -17,7 +17,7 @@ from casemate.detect.artifacts.inspection import TOO_MUCH, Inspection, TooMuchEr
 from casemate.detect.artifacts.pickle.arrays import ArrayFollower
 from casemate.detect.artifacts.pickle.callables import Standing, known, renamed
 from casemate.detect.artifacts.pickle.machine import Trace, interpret
-from casemate.detect.artifacts.pickle.opcodes import Event, Global, Persistent
+from casemate.detect.artifacts.pickle.opcodes import Event, Extension, Global, Persistent
 from casemate.detect.artifacts.pickle.storages import TORCH_MAGIC, legacy_storages
 from casemate.detect.artifacts.pickle.streams import harm_in, judge_trace
 from casemate.detect.artifacts.pickle.verdicts import PASSED_ON
@@ -49,8 +49,11 @@ def recognise(content: Content) -> bool:
 
 
 def _does_something(event: Event) -> bool:
-    """Whether an event is more than a list of words can look like (``cat``, ``dog`` is GLOBAL at.dog)."""
-    if isinstance(event, Persistent):
+    """Whether an event is more than a list of words can look like (``cat``, ``dog`` is GLOBAL at.dog).
+
+    An extension code is a name that the loading program chose itself, and every map of MessagePack begins like one.
+    """
+    if isinstance(event, Extension | Persistent):
         return False
     if not isinstance(event, Global):
         return True
