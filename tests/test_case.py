@@ -57,7 +57,7 @@ def take_step(case: Case, step: int) -> None:
     stage.add_blob(kept(write_blob(path, io.BytesIO(content(step)))), path)
     case.commit(stage, facts={"step": step})
     if step % 4 == 3:
-        compact(case.store, "events", most=2)
+        compact(case.store, "events", most={1 << 20: 2})
 
 
 def run(root: Path) -> None:

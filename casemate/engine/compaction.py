@@ -1,11 +1,13 @@
 """Compaction: many small parts of one table become few, in one commit that adds and removes.
 
-10,000 small pieces of evidence as 10,000 parts cost a query seconds for opening files alone.
+10,000 small pieces of evidence as 10,000 parts cost a query seconds for opening files alone.  Joining parts
+reads and writes all their rows, so the larger they are, the more of them may be: rows of a long intake are
+rewritten once or twice, never again and again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,12 +17,13 @@ from casemate.engine.files import inside
 from casemate.engine.parts import Part
 from casemate.engine.store import Store
 
-SMALL_BYTES = 32 * 1024 * 1024
-MOST_SMALL_PARTS = 32
+MIB = 1024 * 1024
+MOST_PARTS: Mapping[int, int] = {MIB: 32, 32 * MIB: 512}
+"""How many parts shorter than so many bytes a table may have."""
 
 
-def compact(store: Store, table: str, *, most: int = MOST_SMALL_PARTS) -> bool:
-    """Join the small parts of a table when there are more than `most` of them.
+def compact(store: Store, table: str, *, most: Mapping[int, int] = MOST_PARTS) -> bool:
+    """Join the small parts of a table when there are more of them than `most` allows.
 
     Rows, their order and the table's schema stay the same.
 
@@ -30,9 +33,9 @@ def compact(store: Store, table: str, *, most: int = MOST_SMALL_PARTS) -> bool:
     Raises:
         CannotFinish: the disk is full; nothing changed.
     """
-    small = [part for part in store.live_parts(table) if part.bytes < SMALL_BYTES]
+    small = _too_many(store.live_parts(table), most)
     schema = store.schema(table)
-    if len(small) <= most or schema is None:
+    if not small or schema is None:
         return False
     stage = store.stage()
     try:
@@ -42,6 +45,15 @@ def compact(store: Store, table: str, *, most: int = MOST_SMALL_PARTS) -> bool:
         store.discard(stage)
         raise
     return True
+
+
+def _too_many(parts: Iterable[Part], most: Mapping[int, int]) -> list[Part]:
+    held = list(parts)
+    for length, number in sorted(most.items()):
+        shorter = [part for part in held if part.bytes < length]
+        if len(shorter) > number:
+            return shorter
+    return []
 
 
 def _rows(root: Path, parts: Sequence[Part]) -> Iterator[pa.RecordBatch]:

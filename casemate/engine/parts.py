@@ -27,6 +27,7 @@ from casemate.errors import CaseDamaged
 
 PART_BYTES = 128 * 1024 * 1024  # a part is closed once it is this long, so it stays below 256 MiB
 ROW_GROUP_ROWS = 32 * 1024
+MOST_WAITING = 256  # batches joined to one row group: hundreds of columns weigh more than a few rows
 EMPTY_COLUMNS = "casemate.empty_columns"  # in the metadata of a part
 TEXT_KEYS = frozenset({"evidence", "id", "finding"})
 """Text columns of which each row group knows the least and the greatest value: what rows are looked up by."""
@@ -200,7 +201,7 @@ def _groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa
             continue
         waiting.append(_conform(batch, schema))
         rows += batch.num_rows
-        if rows >= ROW_GROUP_ROWS:
+        if rows >= ROW_GROUP_ROWS or len(waiting) >= MOST_WAITING:
             yield _joined(waiting)
             waiting, rows = [], 0
     if waiting:

@@ -181,7 +181,7 @@ def test_state_folded_from_the_ledger_is_the_live_state(store: Store) -> None:
     add(store, "events", rows(1, 3))
     add(store, "findings", schema=FINDINGS)
     add(store, "events", rows(4, 3))
-    compact(store, "events", most=1)
+    compact(store, "events", most={1 << 20: 1})
     assert isinstance(store._ledger, MemoryLedger)
     folded = LiveState()
     for line in store._ledger.lines:
@@ -198,7 +198,7 @@ def test_a_schema_that_grew_keeps_older_parts(store: Store) -> None:
     assert schema is not None
     assert schema.names == [*grown.names, "Message"]
     before = store.row_hash("events")
-    assert compact(store, "events", most=1)
+    assert compact(store, "events", most={1 << 20: 1})
     assert store.row_hash("events") == before
     assert read(store, "events").column("Host").to_pylist() == [None, None, "h1"]
 
@@ -212,6 +212,26 @@ def test_compaction_joins_small_parts_in_order(store: Store) -> None:
     assert read(store, "events").column("record").to_pylist() == list(range(400))
     assert store.row_hash("events") == before
     assert not compact(store, "events")
+
+
+def test_compaction_joins_the_shortest_parts_and_leaves_longer_ones_as_long_as_they_are_few(store: Store) -> None:
+    add(store, "events", rows(0, 20_000, User=[f"user {number}" for number in range(20_000)]))
+    long = max(part.bytes for part in store.live_parts("events"))
+    for number in range(1, 4):
+        add(store, "events", rows(20_000 * number, 10))
+    before = store.row_hash("events")
+    assert not compact(store, "events", most={long: 3, long + 1: 4})
+    assert compact(store, "events", most={long: 2, long + 1: 3})
+    assert sorted(part.rows for part in store.live_parts("events")) == [30, 20_000]
+    assert compact(store, "events", most={long: 2, long + 1: 1})
+    assert [part.rows for part in store.live_parts("events")] == [20_030]
+    assert store.row_hash("events") == before
+
+
+def test_many_batches_of_few_rows_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    (part,) = write_parts(tmp_path, "events", EVENTS, (rows(number, 1) for number in range(600)))
+    assert part.rows == 600
+    assert pq.ParquetFile(part.file).metadata.num_row_groups == 3
 
 
 def test_long_tables_are_cut_into_several_parts(tmp_path: Path) -> None:

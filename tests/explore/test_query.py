@@ -290,7 +290,7 @@ def test_parts_compacted_away_meanwhile_are_looked_up_again(tmp_path: Path) -> N
             stage.write("events", EVENTS.schema, [rows(first, 1)])
             writer.commit(stage)
         with Case.open(tmp_path / "case") as reader:
-            assert compact(writer.store, "events", most=1)
+            assert compact(writer.store, "events", most={1 << 20: 1})
             writer.commit()
             assert ask(reader, "SELECT count(*) AS n FROM events") == [{"n": 3}]
 
