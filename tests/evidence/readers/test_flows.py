@@ -49,6 +49,7 @@ from packet_writing import START, ethernet, pcap, read_capture, udp
 from casemate.evidence.identify import identify
 from casemate.evidence.readers import READERS
 from casemate.evidence.readers.base import ReaderSpec
+from casemate.evidence.readers.flows import datagrams, pairing
 from casemate.evidence.readers.flows.lzo import DamagedLzoError, decompress
 from casemate.evidence.readers.flows.nfdump_text import NFDUMP_CSV, NFDUMP_JSON, NFDUMP_JSON_LINES
 from casemate.evidence.readers.flows.readers import NETFLOW_READER, NFDUMP_READER
@@ -319,6 +320,19 @@ def test_a_block_cannot_unpack_without_end() -> None:
     assert "more than" in read.rejects[0].reason
     with pytest.raises(DamagedLzoError, match="more than"):
         decompress(b"\x12a" + b"\x20" + b"\x00" * 4_000 + b"\x01\x00\x00", 100_000)
+
+
+def test_domains_and_open_connections_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datagrams, "MOST_DOMAINS", 3)
+    many = b"".join(ipfix([IPFIX_TEMPLATE, flowset(300, basic(GO, uptime=False))], domain=at) for at in range(5))
+    read = read_flows(NETFLOW_READER, many)
+    assert (len(read.flows), len(read.rejects)) == (3, 2)
+    assert "observation domains" in read.rejects[0].reason
+    monkeypatch.setattr(pairing, "MOST_OPEN", 2)
+    lone = [Flow(low=port) for port in range(2_000, 2_010)]
+    read = read_flows(NETFLOW_READER, v5(lone))
+    assert len(read.connections) == 10
+    assert any("closed early" in note for note in read.tally.notes)
 
 
 def test_flows_inside_a_capture_stand_beside_its_packets() -> None:

@@ -17,7 +17,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from casemate.evidence.readers.flows.elements import Read, element, ntp
+from casemate.evidence.readers.flows.elements import ntp
 from casemate.evidence.readers.flows.records import (
     ICMP,
     ICMP6,
@@ -28,50 +28,36 @@ from casemate.evidence.readers.flows.records import (
     ends,
     settle,
 )
+from casemate.evidence.readers.flows.templates import (
+    IPFIX,
+    LONG_TIMES,
+    NTP_TIMES,
+    V9,
+    Template,
+    read_template,
+    read_values,
+)
 
-V5, V9, IPFIX = 5, 9, 10
+V5 = 5
 NAMES = {V5: "netflow-v5", V9: "netflow-v9", IPFIX: "ipfix"}
 HEADERS = {V5: 24, V9: 20, IPFIX: 16}
 V5_RECORD = 48
 MOST_V5 = 30
-VARIABLE = 0xFFFF
-MOST_FIELDS = 1_000
-"""Fields of one template; exporters use some dozen."""
 MOST_TEMPLATES = 20_000
+MOST_DOMAINS = 50_000
+"""Observation domains of all exporters together that are told apart."""
 MOST_WAITING_BYTES, MOST_WAITING_SETS = 64 * 1024 * 1024, 200_000
 _V5_HEADER = struct.Struct(">HHIIIIBBH")
 _V9_HEADER = struct.Struct(">HHIIII")
 _IPFIX_HEADER = struct.Struct(">HHIII")
 _V5_FLOW = struct.Struct(">4s4s4sHHIIIIHHBBBBHHBBH")
 _PAIR = struct.Struct(">HH")
-_LONG_TIMES = (
-    ("flowStartMilliseconds", "flowEndMilliseconds", 1_000),
-    ("flowStartSeconds", "flowEndSeconds", 1_000_000),
-)
-_NTP_TIMES = (("flowStartMicroseconds", "flowEndMicroseconds"), ("flowStartNanoseconds", "flowEndNanoseconds"))
-_TIMES = frozenset(
-    (
-        *(name for start, end, _ in _LONG_TIMES for name in (start, end)),
-        *(name for pair in _NTP_TIMES for name in pair),
-        *("observationTimeMilliseconds", "systemInitTimeMilliseconds"),
-    )
-)
 UPTIMES, DELTAS = (
     ("flowStartSysUpTime", "flowEndSysUpTime"),
     ("flowStartDeltaMicroseconds", "flowEndDeltaMicroseconds"),
 )
 
 Found = FlowRecord | OptionsRecord | BadRecord
-
-
-@dataclass(frozen=True)
-class Template:
-    """Fields of records: name, length (:data:`VARIABLE`), how bytes become text; how many of them are scope."""
-
-    number: int
-    fields: tuple[tuple[str, int, Read], ...]
-    scopes: int
-    shortest: int
 
 
 @dataclass(frozen=True)
@@ -113,14 +99,22 @@ class Decoder:
             exporter: address it came from, where known.
         """
         version = int.from_bytes(data[:2], "big")
-        if version == V5:
-            yield from self._version5(data, base, exporter)
-        elif version == V9:
-            yield from self._sets(data, base, exporter, _header9(data, exporter))
-        elif version == IPFIX:
-            yield from self._sets(data, base, exporter, _header10(data, exporter))
-        else:
+        read = HEADER_READERS.get(version)
+        if read is None:
             yield BadRecord(base, len(data), f"not a version that is read: {version}")
+        elif len(data) < HEADERS[version]:
+            yield BadRecord(base, len(data), "cut inside the header of the datagram")
+        else:
+            header, sequence, said = read(data, exporter)
+            state = self._domain(header)
+            if state is None:
+                yield BadRecord(base, len(data), f"over the limit of {MOST_DOMAINS:,} observation domains")
+                return
+            self.structure += 1
+            if version == V5:
+                yield from self._version5(state, header, data, base, sequence, said)
+            else:
+                yield from self._sets(state, header, data, base, sequence)
 
     def finish(self) -> Iterator[BadRecord]:
         """What still waits for a template that never came."""
@@ -131,8 +125,12 @@ class Decoder:
                     yield BadRecord(offset, len(body), reason)
             state.waiting.clear()
 
-    def _domain(self, header: Header) -> _Domain:
-        return self.domains.setdefault((header.exporter, header.version, header.domain), _Domain())
+    def _domain(self, header: Header) -> _Domain | None:
+        key = header.exporter, header.version, header.domain
+        state = self.domains.get(key)
+        if state is None and len(self.domains) < MOST_DOMAINS:
+            state = self.domains[key] = _Domain()
+        return state
 
     def _sequence(self, state: _Domain, said: int, count: int) -> None:
         """Count what the exporter's own numbers say is missing; a step back is a restart."""
@@ -142,18 +140,14 @@ class Decoder:
                 self.missing += missing
         state.expected = (said + count) & 0xFFFFFFFF
 
-    def _version5(self, data: bytes, base: int, exporter: str) -> Iterator[Found]:
-        if len(data) < HEADERS[V5]:
-            yield BadRecord(base, len(data), "cut inside the header of the datagram")
-            return
-        self.structure += 1
-        _, count, uptime, seconds, nanoseconds, sequence, kind, engine, sampling = _V5_HEADER.unpack_from(data)
-        now = seconds * 1_000_000 + nanoseconds // 1_000
-        header = Header(V5, kind << 8 | engine, now, uptime, exporter)
-        self._sequence(self._domain(header), sequence, count)
+    def _version5(
+        self, state: _Domain, header: Header, data: bytes, base: int, sequence: int, sampling: int
+    ) -> Iterator[Found]:
+        count = int.from_bytes(data[2:4], "big")
+        self._sequence(state, sequence, count)
         common: dict[str, str | None] = {
             "export": NAMES[V5],
-            "exporter": exporter or None,
+            "exporter": header.exporter or None,
             "observationDomainId": str(header.domain),
             "samplingInterval": str(sampling & 0x3FFF) if sampling & 0x3FFF else None,
         }
@@ -167,14 +161,8 @@ class Decoder:
         if len(data) > place:
             yield BadRecord(base + place, len(data) - place, "bytes after the last flow record of the datagram")
 
-    def _sets(self, data: bytes, base: int, exporter: str, header: tuple[Header, int] | None) -> Iterator[Found]:
-        if header is None:
-            yield BadRecord(base, len(data), "cut inside the header of the datagram")
-            return
-        self.structure += 1
-        known, sequence = header
-        state = self._domain(known)
-        place, kept = HEADERS[known.version], 0
+    def _sets(self, state: _Domain, header: Header, data: bytes, base: int, sequence: int) -> Iterator[Found]:
+        place, kept = HEADERS[header.version], 0
         while place < len(data):
             number, length = _PAIR.unpack_from(data, place) if len(data) - place >= 4 else (0, 0)
             if length < 4 or length > len(data) - place:
@@ -182,11 +170,11 @@ class Decoder:
                     yield BadRecord(base + place, len(data) - place, "a set's length cannot be")
                 break
             body = data[place + 4 : place + length]
-            for found in self._set(state, known, number, body, base + place + 4):
+            for found in self._set(state, header, number, body, base + place + 4):
                 kept += isinstance(found, (FlowRecord, OptionsRecord))
                 yield found
             place += length
-        self._sequence(state, sequence, kept if known.version == IPFIX else 1)
+        self._sequence(state, sequence, kept if header.version == IPFIX else 1)
 
     def _set(self, state: _Domain, header: Header, number: int, body: bytes, offset: int) -> Iterator[Found]:
         if number in (0, 1, 2, 3):
@@ -229,7 +217,7 @@ class Decoder:
                     state.templates.clear()
                 state.templates.pop(number, None)
                 continue
-            made = _template(header.version, number, count, body, place, options)
+            made = read_template(header.version, number, count, body, place, options)
             if isinstance(made, str):
                 yield BadRecord(offset + begun, len(body) - begun, made)
                 return
@@ -245,7 +233,7 @@ class Decoder:
     def _records(self, state: _Domain, header: Header, template: Template, body: bytes, offset: int) -> Iterator[Found]:
         place = 0
         while len(body) - place >= template.shortest:
-            made = _values(template, body, place)
+            made = read_values(template, body, place)
             if made is None:
                 break
             values, raw, end = made
@@ -279,89 +267,24 @@ class Decoder:
             state.sampling = str(packets)
 
 
-def _header9(data: bytes, exporter: str) -> tuple[Header, int] | None:
-    if len(data) < HEADERS[V9]:
-        return None
+def _header5(data: bytes, exporter: str) -> tuple[Header, int, int]:
+    _, _, uptime, seconds, nanoseconds, sequence, kind, engine, sampling = _V5_HEADER.unpack_from(data)
+    now = seconds * 1_000_000 + nanoseconds // 1_000
+    return Header(V5, kind << 8 | engine, now, uptime, exporter), sequence, sampling
+
+
+def _header9(data: bytes, exporter: str) -> tuple[Header, int, int]:
     _, _, uptime, seconds, sequence, domain = _V9_HEADER.unpack_from(data)
-    return Header(V9, domain, seconds * 1_000_000, uptime, exporter), sequence
+    return Header(V9, domain, seconds * 1_000_000, uptime, exporter), sequence, 0
 
 
-def _header10(data: bytes, exporter: str) -> tuple[Header, int] | None:
-    if len(data) < HEADERS[IPFIX]:
-        return None
+def _header10(data: bytes, exporter: str) -> tuple[Header, int, int]:
     _, _, seconds, sequence, domain = _IPFIX_HEADER.unpack_from(data)
-    return Header(IPFIX, domain, seconds * 1_000_000, None, exporter), sequence
+    return Header(IPFIX, domain, seconds * 1_000_000, None, exporter), sequence, 0
 
 
-def _template(
-    version: int, number: int, count: int, body: bytes, place: int, options: bool
-) -> tuple[Template, int] | str:
-    """A template and where the next one begins, or why it is none."""
-    scopes = 0
-    if options:
-        if len(body) - place < 2 + 2 * (version == V9):
-            return f"template {number} is cut"
-        if version == V9:  # bytes of scope fields, bytes of the others
-            scope_bytes = count
-            others = int.from_bytes(body[place : place + 2], "big")
-            place += 2
-            scopes, count = scope_bytes // 4, (scope_bytes + others) // 4
-        else:
-            scopes = int.from_bytes(body[place : place + 2], "big")
-            place += 2
-        if not 0 < scopes <= count:
-            return f"options template {number} has no scope that can be"
-    if not 0 < count <= MOST_FIELDS:
-        return f"template {number} has {count:,} fields; at most {MOST_FIELDS:,} are read"
-    fields: list[tuple[str, int, Read]] = []
-    names: set[str] = set()
-    shortest = 0
-    for index in range(count):
-        if len(body) - place < 4:
-            return f"template {number} is cut"
-        kind, length = _PAIR.unpack_from(body, place)
-        place += 4
-        enterprise = 0
-        if version == IPFIX and kind & 0x8000:
-            if len(body) - place < 4:
-                return f"template {number} is cut"
-            kind, enterprise = kind & 0x7FFF, int.from_bytes(body[place : place + 4], "big")
-            place += 4
-        name, read = element(kind, enterprise)
-        if version == V9 and index < scopes:
-            name, read = f"scope.{kind}", element(1, 0)[1]
-        if name in names:
-            name = f"{name}.{index}"
-        names.add(name)
-        fields.append((name, length, read))
-        shortest += 1 if length == VARIABLE and version == IPFIX else length
-    if shortest == 0:
-        return f"template {number} describes records without bytes"
-    return Template(number, tuple(fields), scopes, shortest), place
-
-
-def _values(template: Template, body: bytes, place: int) -> tuple[dict[str, str | None], dict[str, int], int] | None:
-    """Values as text, the numbers times and sampling are made of, and where the record ends; None if it is cut."""
-    values: dict[str, str | None] = {}
-    raw: dict[str, int] = {}
-    size = len(body)
-    for name, length, read in template.fields:
-        if length == VARIABLE:
-            if place >= size:
-                return None
-            length = body[place]
-            place += 1
-            if length == 255:
-                length = int.from_bytes(body[place : place + 2], "big")
-                place += 2
-        if place + length > size:
-            return None
-        data = body[place : place + length]
-        place += length
-        values[name] = read(data)
-        if length <= 8 and (name in _TIMES or "ampling" in name):
-            raw[name] = int.from_bytes(data, "big")
-    return values, raw, place
+HEADER_READERS = {V5: _header5, V9: _header9, IPFIX: _header10}
+"""By version: the header, its sequence number, and what it says of sampling."""
 
 
 def _flow(
@@ -378,11 +301,11 @@ def _flow(
 def _times(
     state: _Domain, header: Header, values: dict[str, str | None], raw: dict[str, int]
 ) -> tuple[int | None, int | None, str]:
-    for first, last, unit in _LONG_TIMES:
+    for first, last, unit in LONG_TIMES:
         if first in raw or last in raw:
             start = raw.get(first, raw.get(last, 0))
             return start * unit, raw.get(last, start) * unit, "absolute"
-    for first, last in _NTP_TIMES:
+    for first, last in NTP_TIMES:
         if first in raw or last in raw:
             start, end = raw.get(first, raw.get(last, 0)), raw.get(last, raw.get(first, 0))
             return ntp(start.to_bytes(8, "big")), ntp(end.to_bytes(8, "big")), "absolute"

@@ -40,7 +40,7 @@ from casemate.evidence.readers.packets.connections import (
 from casemate.evidence.readers.packets.streams import Ref
 
 OTHER_TIMEOUT = 60_000_000
-MOST_OPEN = 300_000
+MOST_OPEN = 200_000
 SWEEP_EVERY = 50_000
 SLACK = 600_000_000
 """Exporters write a flow when it is over or cut off: records come up to that much out of order."""

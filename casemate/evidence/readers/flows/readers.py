@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
-from casemate.evidence.readers.flows.datagrams import HEADERS, V9, Decoder, datagram_length
+from casemate.evidence.readers.flows.datagrams import HEADERS, Decoder, datagram_length
 from casemate.evidence.readers.flows.nfdump_blocks import COMPRESSIONS, DamagedBlock, layout_of, read_blocks
 from casemate.evidence.readers.flows.nfdump_records import Records
 from casemate.evidence.readers.flows.records import BadRecord, believed
 from casemate.evidence.readers.flows.rows import TABLES, FlowRows, account
+from casemate.evidence.readers.flows.templates import V9
 
 LONGEST_DATAGRAM = 65_535
 READ_AT_ONCE = 4 * 1024 * 1024
