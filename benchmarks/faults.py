@@ -289,6 +289,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1, help="of the demo and of the random moments")
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background may have it ignored
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         made = generate(root / "demo", seed=options.seed, size=options.size)

@@ -151,17 +151,14 @@ class _Lines:
         rows.flags[begin:end] = map(add, rows.flags[begin:end], flags)
         columns = rows.columns
         of_sshd = [row for row, line in enumerate(some, begin) if line[2] in syslog_programs.SSHD]
-        others = openssh.fill_attempts(columns, of_sshd, [parts[row][5] for row in of_sshd]) if of_sshd else []
-        for row in others:
-            for name, value in openssh.parse(parts[row][5]).items():
-                columns[name][row] = value
-        for row, (_, _, program, _, _, message, _) in enumerate(some, begin):
-            if program not in syslog_programs.SSHD:
-                said = (
-                    _said(program, message) if len(message) <= REMEMBERED else syslog_programs.parse(program, message)
-                )
-                for name in said:
-                    columns[name][row] = said[name]
+        of_others = [row for row, line in enumerate(some, begin) if line[2] not in syslog_programs.SSHD]
+        if of_sshd:
+            of_others += openssh.fill_attempts(columns, of_sshd, [parts[row][5] for row in of_sshd])
+        for row in of_others:
+            line = parts[row]
+            said = _meaning(line[2], line[5])
+            for name in said:
+                columns[name][row] = said[name]
 
     def _odd(self, rows: PlacedRows, row: int, text: str, place: tuple[int, int, int]) -> str | None:
         """One line of any form; the reason if it is rejected."""
@@ -264,7 +261,7 @@ def _meaning(program: str, message: str) -> Mapping[str, str]:
     """What a message of `program` says; nothing if there is none."""
     if not program:
         return {}
-    if program in syslog_programs.SSHD or len(message) > REMEMBERED:  # each of sshd's has a port of its own
+    if len(message) > REMEMBERED or " port " in message:  # each of sshd's has a port of its own
         return syslog_programs.parse(program, message)
     return _said(program, message)
 
