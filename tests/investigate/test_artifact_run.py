@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 import zipfile
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,29 @@ def test_what_lies_beside_a_model_is_judged_with_it(investigator, tmp_path):
         "modeling.py": "high",
         "train.csv": "high",
     }
+
+
+def test_what_is_attached_to_mail_is_judged(investigator, tmp_path):
+    box = tmp_path / "mail"
+    box.mkdir()
+    for name, data in (("weights.pkl", BAD), ("fine.pkl", GOOD), ("models.zip", zipped({"in/side.pkl": EVALUATES}))):
+        message = EmailMessage()
+        message["From"], message["To"], message["Subject"] = "a@example.org", "b@example.org", "the weights"
+        message.set_content("see attached\n")
+        message.add_attachment(data, maintype="application", subtype="octet-stream", filename=name)
+        (box / f"{name}.eml").write_bytes(message.as_bytes())
+    (box / "all.mbox").write_bytes(
+        b"".join(
+            b"From a@example.org Mon May  4 10:00:00 2026\n" + path.read_bytes() + b"\n" for path in box.glob("*.eml")
+        )
+    )
+    path, _ = investigator(box)
+    found = told(path)
+    assert {name: row["severity"] for name, row in found.items()} == dict.fromkeys(
+        ("weights.pkl.eml", "models.zip.eml", "all.mbox"), "high"
+    )
+    (reason,) = json.loads(found["models.zip.eml"]["why"])["reasons"]
+    assert reason["where"].endswith("models.zip.eml!/models.zip!in/side.pkl")
 
 
 def test_bad_archives_are_judged_whole(investigator, tmp_path):

@@ -27,8 +27,12 @@ COPY_BYTES = 1 << 20
 IN_MEMORY = 64 << 20
 """A larger content is unpacked to a file that has no name."""
 GONE = Rule("file.unreadable", "unscannable", None, "reads it where it is still there")
-LISTED_ONLY_IF_BAD = frozenset({"python", "mail"})
-"""Kinds of text of which every host has many: a script is run by whoever runs it, so only harm in it is told."""
+LISTED_IF: Mapping[str, frozenset[str]] = {
+    "python": frozenset({"malicious"}),
+    "mail": frozenset({"malicious", "suspicious"}),
+}
+"""Kinds of text of which every host has many, and the verdicts that make them artefacts of a case: a script is run by
+whoever runs it, and most of what is attached to mail is nothing that the scanner reads."""
 _ANY_TEXT = frozenset({"text", "json"})
 
 
@@ -99,8 +103,9 @@ def _is_artifact(item: Candidate, kinds: frozenset[str], verdict: Verdict) -> bo
     formats = set(verdict.format.split("+"))
     if not kinds & formats:
         return False
-    if formats <= LISTED_ONLY_IF_BAD | _ANY_TEXT and formats & LISTED_ONLY_IF_BAD:
-        return verdict.verdict == "malicious"
+    told = [verdicts for kind, verdicts in LISTED_IF.items() if kind in formats]
+    if told and formats <= LISTED_IF.keys() | _ANY_TEXT:
+        return any(verdict.verdict in verdicts for verdicts in told)
     return True
 
 

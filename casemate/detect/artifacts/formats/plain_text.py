@@ -10,7 +10,14 @@ import re
 
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.contract import MALICIOUS_PACKAGE, UNSAFE_ARTIFACT, Rule
-from casemate.detect.artifacts.formats import json_document, notebook, python_source, xml_document, yaml_document
+from casemate.detect.artifacts.formats import (
+    json_document,
+    mail_message,
+    notebook,
+    python_source,
+    xml_document,
+    yaml_document,
+)
 from casemate.detect.artifacts.formats.base import Format
 from casemate.detect.artifacts.formats.commands import BAD_COMMAND, ODD_COMMAND, judge_one
 from casemate.detect.artifacts.formats.commands import judge_indexes as _indexes
@@ -56,7 +63,7 @@ _BARE_PACKAGE = re.compile(
 
 
 OTHERS = (python_source.FORMAT, python_source.PATHS_FORMAT, notebook.FORMAT, json_document.FORMAT, yaml_document.FORMAT,
-          xml_document.FORMAT)  # fmt: skip
+          xml_document.FORMAT, mail_message.FORMAT)  # fmt: skip
 
 
 def recognise(content: Content) -> bool:
