@@ -131,7 +131,7 @@ def investigate(
         finally:
             worker.close()
         verified = verify_case(case).holds if verify else None
-        given = case_summary(opened, shown=str(case), verified=verified)
+        given = case_summary(opened, shown=str(case), verified=verified, at_a_glance=not as_json)
         reached = fail_on is not None and _any_finding(opened, fail_on)
     if as_json:
         write_json(as_contract(given) | ({"rule_times": times.document()} if times is not None else {}))

@@ -54,7 +54,7 @@ def summary(
     with Case.open(case) as opened:
         # a person waits for the first screen; a program gets everything
         facts = case_coverage(opened, now=dt.datetime.now(dt.UTC)) if as_json else None
-        given = case_summary(opened, shown=str(case), verified=verified, coverage=facts)
+        given = case_summary(opened, shown=str(case), verified=verified, coverage=facts, at_a_glance=not as_json)
     if as_json:
         write_json(as_contract(given))
     else:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from casemate.engine.measures import Measure
+import ibis
+
+from casemate.engine.measures import Measure, Tables
+
+
+def _findings(tables: Tables) -> ibis.Table:
+    return tables["findings"]
+
 
 MEASURES: tuple[Measure, ...] = (
-    Measure("findings.total", 1, "findings", "findings", ("findings",), lambda tables: tables["findings"]),
+    Measure("findings.total", 1, "findings", "findings", ("findings",), _findings),
     Measure(
         "findings.by_severity",
         1,
         "findings by severity",
         "findings, by severity",
         ("findings",),
-        lambda tables: tables["findings"],
+        _findings,
         by="severity",
     ),
     Measure(
@@ -30,7 +37,7 @@ MEASURES: tuple[Measure, ...] = (
         "findings by detector",
         "findings, by detector",
         ("findings",),
-        lambda tables: tables["findings"],
+        _findings,
         by="detector",
     ),
     Measure(
@@ -39,7 +46,7 @@ MEASURES: tuple[Measure, ...] = (
         "findings by outcome",
         "findings, by outcome",
         ("findings",),
-        lambda tables: tables["findings"],
+        _findings,
         by="outcome",
     ),
 )

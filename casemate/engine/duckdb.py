@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -33,7 +34,8 @@ class DuckDBEngine:
     def __init__(self, *, workers: int = 1, memory_bytes: int = 1 << 30, spill: Path | None = None) -> None:
         self._workers = workers
         self._stored = StoredTables()
-        self._held = 0
+        self._seen: dict[str, ibis.Table] = {}
+        self._held = self._views = 0
         self._connection = ibis.duckdb.connect()
         from casemate.engine.duckdb_sql import QuickTimes  # dear to import, and loaded by now in its greater part
 
@@ -53,15 +55,28 @@ class DuckDBEngine:
     def use(self, stored: StoredTables) -> None:
         """See these tables from now on."""
         self._stored = stored
+        self._seen = {}
 
     def read(self, table: str) -> ibis.Table:
         """A stored table, live parts only; an empty one of its schema where it has none."""
-        stored = self._stored[table]
-        if not stored.parts:
-            return empty_table(stored.schema)
+        if table not in self._seen:
+            stored = self._stored[table]
+            view = partial(self._view, stored)
+            self._seen[table] = whole(stored, view) if stored.parts else empty_table(stored.schema)
+        return self._seen[table]
+
+    def _view(self, stored: StoredTable, parts: Sequence[Path]) -> ibis.Table:
+        """These parts, which all have the same columns; their types are known, and not asked for as Ibis does."""
+        lacking = stored.lacking.get(parts[0], frozenset())
+        there = [field.with_nullable(True) for field in stored.schema if field.name not in lacking]
+        self._views += 1
+        name = f"casemate_view_{self._views}"
+        columns = ", ".join('"' + field.name.replace('"', '""') + '"' for field in there)
+        files = ", ".join("'" + str(part).replace("'", "''") + "'" for part in parts)
         # explicit lists of parts with the same columns: no globbing, and no union by name that could mix columns
-        read = self._connection.read_parquet
-        return whole(stored, lambda parts: read([str(part) for part in parts], hive_partitioning=False))
+        rows = f"SELECT {columns} FROM read_parquet([{files}], hive_partitioning = false)"  # noqa: S608
+        self._connection.con.execute(f"CREATE TEMP VIEW {name} AS {rows}")
+        return ops.DatabaseTable(name, Schema.from_pyarrow(pa.schema(there)), self._connection).to_expr()
 
     def map_batches(
         self,
@@ -171,4 +186,5 @@ def empty_table(schema: pa.Schema) -> ibis.Table:
     """An Ibis table of `schema` without rows, on any engine."""
     types = Schema.from_pyarrow(schema)
     columns = {name: ibis.null(kind.copy(nullable=True)) for name, kind in types.items()}
-    return ibis.memtable(pa.table({"_": [0]})).select(**columns).limit(0)
+    # not of a table in memory: making one, Ibis imports pandas, which takes longer than most questions
+    return ibis.literal(0, type="int64").name("_").as_table().select(**columns).limit(0)

@@ -14,6 +14,10 @@ def _files(tables: Tables) -> ibis.Table:
     return tables["evidence"].anti_join(parents.distinct(), "evidence")
 
 
+def _evidence(tables: Tables) -> ibis.Table:
+    return tables["evidence"]
+
+
 MEASURES: tuple[Measure, ...] = (
     Measure(
         "evidence.files",
@@ -29,7 +33,7 @@ MEASURES: tuple[Measure, ...] = (
         "records",
         "records in the evidence, kept and rejected",
         ("evidence",),
-        lambda tables: tables["evidence"],
+        _evidence,
         add="records",
     ),
     Measure(
@@ -38,7 +42,7 @@ MEASURES: tuple[Measure, ...] = (
         "kept",
         "records kept in tables",
         ("evidence",),
-        lambda tables: tables["evidence"],
+        _evidence,
         add="kept",
     ),
     Measure(
@@ -47,7 +51,7 @@ MEASURES: tuple[Measure, ...] = (
         "rejected",
         "records that could not be kept, each with position and reason",
         ("evidence",),
-        lambda tables: tables["evidence"],
+        _evidence,
         add="rejected",
     ),
 )

@@ -25,7 +25,12 @@ ALL_MEASURES = (*EVIDENCE_MEASURES, *DETECT_MEASURES, *INCIDENT_MEASURES, *ORIGI
 
 
 def case_summary(
-    case: Case, *, shown: str | None = None, verified: bool | None = None, coverage: CoverageFacts | None = None
+    case: Case,
+    *,
+    shown: str | None = None,
+    verified: bool | None = None,
+    coverage: CoverageFacts | None = None,
+    at_a_glance: bool = False,
 ) -> SummaryInput:
     """Everything the summary shows, asked of the case as it is now.
 
@@ -33,6 +38,7 @@ def case_summary(
         shown: the case's path as the user wrote it, for the commands shown; its own when None.
         verified: whether custody was verified just now; None when it was not asked.
         coverage: all facts of coverage, where they are wanted (:func:`casemate.explore.coverage.case_coverage`).
+        at_a_glance: for the first screen, which names no silence shorter than an hour: they are not looked for.
     """
     stored = stored_tables(case)
     engine = DuckDBEngine()
@@ -40,7 +46,7 @@ def case_summary(
     facts = run_facts(case, engine, shown=shown, verified=verified)
     tables = {name: engine.read(name) for name in DERIVED}
     native = {name: engine.read(name) for name in native_filled(stored)}
-    given = gather(tables, native, engine.collect, facts, engine.hold, coverage)
+    given = gather(tables, native, engine.collect, facts, engine.hold, coverage, at_a_glance=at_a_glance)
     return replace(given, origins=summary_origins(case, engine))
 
 

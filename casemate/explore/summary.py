@@ -17,7 +17,7 @@ from typing import Any
 
 import ibis
 
-from casemate.detect.coverage import SourceCoverage, minutes, observed, sources, without_streams
+from casemate.detect.coverage import SourceCoverage, minutes, observed, sources, sources_at_a_glance
 from casemate.detect.coverage.stopped import stopped
 from casemate.detect.measures import MEASURES as FINDING_MEASURES
 from casemate.engine.measures import Collect, Measure, Tables, Value, values
@@ -157,6 +157,8 @@ def gather(
     facts: RunFacts,
     hold: Hold = lambda table: table,
     found_coverage: CoverageFacts | None = None,
+    *,
+    at_a_glance: bool = False,
 ) -> SummaryInput:
     """Ask the case's tables for everything the summary shows.
 
@@ -167,13 +169,14 @@ def gather(
         facts: what only the caller knows.
         hold: executes an expression once and gives a table of its rows.
         found_coverage: all facts of coverage, where the caller gathered them.
+        at_a_glance: silences shorter than an hour are not looked for; the first screen names none.
     """
     measured = values(MEASURES, tables, collect)
-    seen = observed(native)
+    seen = observed(native, streams=False)
     if found_coverage is not None:
         found, spots = found_coverage.sources, found_coverage.spots
     else:
-        found = sources(hold(without_streams(minutes(seen))), collect) if seen is not None else ()
+        found = _sources(seen, collect, hold, at_a_glance) if seen is not None else ()
         rules = sources_of_rules(tables["rules"], collect) if "rules" in tables else ()
         spots = blind_spots(found, stopped(native, collect, hold), rules)
     has_findings = "findings" in tables and bool(measured.get("findings.total"))
@@ -190,6 +193,10 @@ def gather(
         timeline=_timeline(tables.get("findings"), seen, found, collect),
         signatures=tuple(signature_entries(tables, collect)),
     )
+
+
+def _sources(seen: ibis.Table, collect: Collect, hold: Hold, at_a_glance: bool) -> tuple[SourceCoverage, ...]:
+    return sources_at_a_glance(seen, collect, hold) if at_a_glance else sources(hold(minutes(seen)), collect)
 
 
 def summary(given: SummaryInput) -> dict[str, Any]:

@@ -5,20 +5,25 @@ from __future__ import annotations
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
 # pyright: reportReturnType=false, reportCallIssue=false, reportIndexIssue=false, reportOptionalOperand=false
 # (what an Ibis column can do depends on its table, which is known at run time only)
-from casemate.engine.measures import Measure
+import ibis
+
+from casemate.engine.measures import Measure, Tables
 from casemate.incident.attempts import beginnings, keyed
 
+
+def _attempts(tables: Tables) -> ibis.Table:
+    return tables["attempts"]
+
+
 MEASURES: tuple[Measure, ...] = (
-    Measure(
-        "attempts.total", 1, "attempts", "attempts at the case's gap", ("attempts",), lambda tables: tables["attempts"]
-    ),
+    Measure("attempts.total", 1, "attempts", "attempts at the case's gap", ("attempts",), _attempts),
     Measure(
         "attempts.by_intent",
         1,
         "attempts by intent",
         "attempts, by the furthest intent of their findings",
         ("attempts",),
-        lambda tables: tables["attempts"],
+        _attempts,
         by="intent",
     ),
     Measure(
@@ -27,7 +32,7 @@ MEASURES: tuple[Measure, ...] = (
         "attempts by outcome",
         "attempts, by outcome (succeeded before failed before blocked before unknown)",
         ("attempts",),
-        lambda tables: tables["attempts"],
+        _attempts,
         by="outcome",
     ),
     Measure(
@@ -36,7 +41,7 @@ MEASURES: tuple[Measure, ...] = (
         "attempts by vector",
         "attempts, by vector",
         ("attempts",),
-        lambda tables: tables["attempts"],
+        _attempts,
         by="vector",
     ),
     Measure(

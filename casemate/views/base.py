@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import ibis
 import ibis.expr.types as ir
-import pyarrow as pa
 
 from casemate.schema.ocsf import EventClass
 
@@ -74,7 +73,7 @@ def union(tables: Sequence[ibis.Table], event_class: EventClass, columns: Sequen
     if not conformed:
         kinds = event_class.schema
         empty = {name: ibis.null(kinds[name]) for name in (kinds if columns is None else columns)}
-        return ibis.memtable(pa.table({"_": [0]})).select(**empty).limit(0)
+        return ibis.literal(0, type="int64").name("_").as_table().select(**empty).limit(0)
     first, *others = conformed
     for other in others:
         first = first.union(other, distinct=False)

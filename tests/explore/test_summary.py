@@ -14,7 +14,7 @@ import pytest
 from rich.cells import cell_len
 
 from casemate.detect.coverage import SourceCoverage
-from casemate.engine.measures import listing, rows_behind, value
+from casemate.engine.measures import listing, rows_behind, value, values
 from casemate.explore.escape import visible
 from casemate.explore.summary import (
     MEASURES,
@@ -188,6 +188,11 @@ def test_every_number_can_be_asked_for_its_rows(case):
             behind = sum(rows[measure.add].to_pylist()) if measure.add else rows.num_rows
             assert behind == counted, measure.name
     assert all(f"`{measure.name}`" in listing(MEASURES) for measure in MEASURES)
+
+
+def test_a_number_is_the_same_whether_asked_alone_or_with_others(case):
+    tables, _native = case
+    assert values(MEASURES, tables, collect) == {one.name: value(one, tables, collect) for one in MEASURES}
 
 
 def test_the_list_of_measures_in_the_docs_is_current():

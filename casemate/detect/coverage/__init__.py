@@ -21,6 +21,7 @@ from casemate.detect.coverage.sources import (
     minutes,
     observed,
     sources,
+    sources_at_a_glance,
     without_streams,
 )
 
@@ -34,5 +35,6 @@ __all__ = [
     "minutes",
     "observed",
     "sources",
+    "sources_at_a_glance",
     "without_streams",
 ]

@@ -93,10 +93,10 @@ class SourceCoverage:
         return f"{self.table}{stream} of {self.host}" if self.host else f"{self.table}{stream}"
 
 
-def of_source(table: ibis.Table, name: str) -> dict[str, ibis.Value]:
-    """The columns :data:`KEYS` of a native table called `name`."""
+def of_source(table: ibis.Table, name: str, streams: bool = True) -> dict[str, ibis.Value]:
+    """The columns :data:`KEYS` of a native table called `name`; all its streams are one unless asked for."""
     host = HOST_COLUMNS.get(name)
-    known = [table[column] for column in STREAM_COLUMNS.get(name, ()) if column in table.columns]
+    known = [table[column] for column in STREAM_COLUMNS.get(name, ()) if streams and column in table.columns]
     return {
         "table": ibis.literal(name),
         "named": _text(table[host]) if host in table.columns else ibis.literal(""),
@@ -108,9 +108,11 @@ def _text(column: ibis.Value) -> ibis.Value:
     return column.cast("string").fill_null("")
 
 
-def observed(tables: Mapping[str, ibis.Table]) -> ibis.Table | None:
+def observed(tables: Mapping[str, ibis.Table], streams: bool = True) -> ibis.Table | None:
     """:data:`KEYS` and the time of every record of these native tables; None where there are none."""
-    parts = [tables[name].select(**of_source(tables[name], name), time=tables[name].time) for name in sorted(tables)]
+    parts = [
+        tables[name].select(**of_source(tables[name], name, streams), time=tables[name].time) for name in sorted(tables)
+    ]
     return stacked(parts) if parts else None
 
 
@@ -122,11 +124,12 @@ def stacked(parts: Sequence[ibis.Table]) -> ibis.Table:
     return first
 
 
-def minutes(seen: ibis.Table) -> ibis.Table:
+def minutes(seen: ibis.Table, length: int = 1) -> ibis.Table:
     """Per source and minute (since 1970): ``records`` and ``begin`` and ``end``, their first and last time; the
-    records without a time have the minute null.  Everything else here is asked of these rows."""  # fmt: skip
+    records without a time have the minute null.  Everything else here is asked of these rows.  Stretches of more
+    than a minute, `length` of them, are numbered by their own length."""  # fmt: skip
     origin = ibis.literal(EPOCH, type=UTC_TIME)
-    placed = seen.mutate(minute=(seen.time.delta(origin, unit="microsecond") // MINUTE).cast("int64"))
+    placed = seen.mutate(minute=(seen.time.delta(origin, unit="microsecond") // (length * MINUTE)).cast("int64"))
     return placed.group_by([*KEYS, "minute"]).agg(
         records=placed.count(), begin=placed.time.min(), end=placed.time.max()
     )
@@ -158,16 +161,13 @@ def silences(busy: ibis.Table) -> ibis.Table:
     is there however short, others from :data:`LISTED_SECONDS` on), and about all of the source's silences of
     at least :data:`LISTED_SECONDS`: ``number``, ``quarter`` and ``three_quarters`` (their quartiles, in seconds).
     """
-    busy = busy.filter(busy.minute.notnull())
-    window = ibis.window(group_by=list(KEYS), order_by="minute")
-    after = busy.mutate(silence_from=busy.end.lag().over(window))
-    found = after.mutate(microseconds=after.begin.delta(after.silence_from, unit="microsecond"))
-    found = found.filter(found.microseconds.notnull())
-    found = found.select(
-        *KEYS, "silence_from", silence_to=found.begin, seconds=(found.microseconds // 1_000_000).cast("int64")
-    )
-    order = [ibis.desc(found.seconds), found.silence_from]
-    placed = found.mutate(place=ibis.row_number().over(ibis.window(group_by=list(KEYS), order_by=order)))
+    found = _between(busy)
+    # only those that may be told of are put in order
+    longest = found.seconds.max().over(ibis.window(group_by=list(KEYS)))
+    marked = found.mutate(longest=longest)
+    some = marked.filter((marked.seconds >= LISTED_SECONDS) | (marked.seconds == marked.longest)).drop("longest")
+    order = [ibis.desc(some.seconds), some.silence_from]
+    placed = some.mutate(place=ibis.row_number().over(ibis.window(group_by=list(KEYS), order_by=order)))
     long = placed.filter((placed.place == 0) | (placed.seconds >= LISTED_SECONDS))
     spread = long.group_by(list(KEYS)).agg(
         number=(long.seconds >= LISTED_SECONDS).cast("int64").sum().cast("int64"),
@@ -175,6 +175,28 @@ def silences(busy: ibis.Table) -> ibis.Table:
         three_quarters=long.seconds.quantile(0.75).cast("float64"),
     )
     return long.filter(long.place < SILENCES_JUDGED).join(spread, list(KEYS))
+
+
+def _between(busy: ibis.Table) -> ibis.Table:
+    """The stretches between those of :func:`minutes` that follow one another: :data:`KEYS`, ``silence_from``,
+    ``silence_to``, ``seconds``."""  # fmt: skip
+    busy = busy.filter(busy.minute.notnull())
+    window = ibis.window(group_by=list(KEYS), order_by="minute")
+    after = busy.mutate(silence_from=busy.end.lag().over(window))
+    found = after.mutate(microseconds=after.begin.delta(after.silence_from, unit="microsecond"))
+    found = found.filter(found.microseconds.notnull())
+    return found.select(
+        *KEYS, "silence_from", silence_to=found.begin, seconds=(found.microseconds // 1_000_000).cast("int64")
+    )
+
+
+def sources_with_long_silences(hours: ibis.Table) -> ibis.Table:
+    """:data:`KEYS` of the sources of :func:`minutes` (60 together) that are silent for an hour or more somewhere.
+
+    Records of one hour are less than an hour apart, so each such silence lies between two of these rows.
+    """
+    found = _between(hours)
+    return found.filter(found.seconds >= SILENCE_SECONDS).select(*KEYS).distinct()
 
 
 def activity(busy: ibis.Table) -> ibis.Table:
@@ -190,12 +212,35 @@ def activity(busy: ibis.Table) -> ibis.Table:
 
 def sources(busy: ibis.Table, collect: Collect) -> tuple[SourceCoverage, ...]:
     """Every source of :func:`minutes` with its silences judged, sorted by table, host and stream."""
-    counted = collect(coverage(busy)).to_pylist()
+    return _judged(collect(coverage(busy)).to_pylist(), busy, collect)
+
+
+def sources_at_a_glance(seen: ibis.Table, collect: Collect, hold: Hold) -> tuple[SourceCoverage, ...]:
+    """What :func:`sources` says of :func:`observed`, but of silences only where one is an hour or longer.
+
+    Gathering by the hour first costs a fraction of gathering by the minute where many hosts write little each.
+    """
+    hours = hold(minutes(seen, 60))
+    counted = collect(coverage(hours)).to_pylist()
+    silent = {_key(row) for row in collect(sources_with_long_silences(hours)).to_pylist()}
+    if not silent:
+        return _judged(counted, None, collect)
+    if len(silent) < len(counted):
+        hosts, tables = ({key[place] for key in silent} for place in (1, 0))
+        seen = seen.filter(seen.named.isin(sorted(hosts)) & seen.table.isin(sorted(tables)))
+    return _judged(counted, hold(minutes(seen)), collect, silent)
+
+
+def _judged(
+    counted: Sequence[Mapping], busy: ibis.Table | None, collect: Collect, silent: set[tuple] | None = None
+) -> tuple[SourceCoverage, ...]:
+    """The sources that were counted with their silences in `busy`; only those of `silent` unless it is None."""
     quiet: dict[tuple, list[dict]] = {}
-    for row in collect(silences(busy)).to_pylist():
-        quiet.setdefault(_key(row), []).append(row)
+    for row in collect(silences(busy)).to_pylist() if busy is not None else ():
+        if silent is None or _key(row) in silent:
+            quiet.setdefault(_key(row), []).append(row)
     active: dict[tuple, list[dict]] = {}
-    if any(row["seconds"] >= SILENCE_SECONDS for rows in quiet.values() for row in rows):
+    if busy is not None and any(row["seconds"] >= SILENCE_SECONDS for rows in quiet.values() for row in rows):
         for row in collect(activity(busy)).to_pylist():
             active.setdefault(_key(row), []).append(row)
     made = [_source(row, quiet.get(_key(row), []), active.get(_key(row), [])) for row in counted]

@@ -12,7 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from casemate.detect.coverage import SourceCoverage, minutes, observed, sources, without_streams
+from casemate.detect.coverage import (
+    SourceCoverage,
+    minutes,
+    observed,
+    sources,
+    sources_at_a_glance,
+    without_streams,
+)
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -102,3 +109,31 @@ def test_any_times_are_counted_and_none_breaks_it(times: list[datetime | None]) 
     source = seen([time.replace(tzinfo=UTC) if time else None for time in times])
     assert source.records == len(times)
     assert source.undated == times.count(None)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["web1", "web2", None]), st.none() | st.integers(0, 200_000_000)),
+        min_size=1, max_size=60,
+    )
+)  # fmt: skip
+def test_a_glance_says_the_same_of_every_silence_of_an_hour(rows: list[tuple[str | None, int | None]]) -> None:
+    times = [None if tenth is None else START + timedelta(seconds=tenth / 10_000) for _host, tenth in rows]
+    table = pa.table(
+        {"host": pa.array([host for host, _ in rows], pa.string()), "time": pa.array(times, pa.timestamp("us", "UTC"))}
+    )
+    records = observed({"syslog": ibis.memtable(table)}, streams=False)
+    assert records is not None
+    whole = sources(minutes(records), lambda expression: expression.to_pyarrow())
+    glance = sources_at_a_glance(records, lambda expression: expression.to_pyarrow(), lambda expression: expression)
+    assert [one.unusual for one in glance] == [one.unusual for one in whole]
+    for one, other in zip(glance, whole, strict=True):
+        assert (one.records, one.undated, one.first, one.last) == (
+            other.records,
+            other.undated,
+            other.first,
+            other.last,
+        )
+        if other.longest_silence_seconds >= 3600:
+            assert one == other
