@@ -73,6 +73,8 @@ from casemate.detect.behaviour.pairs import pairs
 from casemate.detect.behaviour.rules import BehaviourRule, Statements
 from casemate.detect.behaviour.scans import RULES as SCAN_RULES
 from casemate.detect.behaviour.scans import ScanSettings, connections, failing_enough, probed_pairs, scans
+from casemate.detect.behaviour.spread_guessing import RULES as SPREAD_RULES
+from casemate.detect.behaviour.spread_guessing import SpreadSettings, spread_failures, spread_guessing
 from casemate.detect.behaviour.web import RULES as WEB_RULES
 from casemate.detect.behaviour.web import WebSettings, requests, searched_enough, web_searches
 
@@ -187,6 +189,7 @@ ANALYTICS: tuple[Analytic, ...] = (
         distributed_guessing,
         DistributedSettings(),
     ),
+    Analytic("spread_guessing", SPREAD_RULES, LOGONS, spread_failures, spread_guessing, SpreadSettings()),
     Analytic(
         "web_searches", WEB_RULES, (Source(("http_activity",), requests),), searched_enough, web_searches, WebSettings()
     ),
