@@ -33,3 +33,27 @@ class Arrangement:
 
 
 Arrange = Callable[[Keys], Arrangement]
+
+
+MOST_ARRANGEMENTS = 8_192
+"""Lists of keys remembered."""
+
+
+class Arrangements:
+    """Remembers what `arrange` said of lists of keys.
+
+    An object of its own, not a method of whoever asks: readers share it without knowing each other, so that the
+    buffers of a file are given back when it is read and not when the next cycle of garbage is found.
+    """
+
+    def __init__(self, arrange: Arrange) -> None:
+        self._arrange = arrange
+        self._known: dict[Keys, Arrangement] = {}
+
+    def __call__(self, keys: Keys) -> Arrangement:
+        arrangement = self._known.get(keys)
+        if arrangement is None:
+            if len(self._known) >= MOST_ARRANGEMENTS:
+                self._known.clear()
+            arrangement = self._known[keys] = self._arrange(keys)
+        return arrangement

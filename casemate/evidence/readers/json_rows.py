@@ -21,7 +21,7 @@ import numpy as np
 import orjson
 
 from casemate.evidence.lines import LineBlock, OverlongLine
-from casemate.evidence.readers.arrangement import Arrange, Arrangement, Keys
+from casemate.evidence.readers.arrangement import Arrange, Arrangement, Arrangements, Keys
 from casemate.evidence.readers.base import ReadContext, Reject, Rows, Source, Tally
 from casemate.evidence.readers.dictionary_columns import TIME_RAW, ReadTime, TableColumns, read_json_time
 from casemate.evidence.readers.distinct_texts import REST, Slots
@@ -44,7 +44,6 @@ from casemate.schema.native import NativeTable
 BATCH_BYTES = 48 * 1024 * 1024
 PLAIN_BATCH_BYTES = 128 * 1024 * 1024  # of lines that become no Python objects
 BATCH_RECORDS = 32_768  # as many as a row group of a part, so that no dictionaries need be joined
-MOST_ARRANGEMENTS = 8_192  # distinct lists of keys remembered
 PLAIN_SHARE = 0.5  # of the lines of the first block
 PLAIN_DEPTH = 2  # an array in an object, which the kernel takes
 
@@ -146,11 +145,10 @@ class JsonRows:
         *,
         native: bool = True,
     ) -> None:
-        self.arrange = arrange
         self.limits = limits
         self.blank = 0
         self._tables = {table.name: TableColumns(table, read_time) for table in tables}
-        self._arrangements: dict[Keys, Arrangement] = {}
+        self._arrangement = Arrangements(arrange)
         self._plain: PlainLines | None = None
         self._may_be_plain = native and limits.json_depth >= PLAIN_DEPTH and available()
         self._clear()
@@ -326,14 +324,6 @@ class JsonRows:
         if rest:
             names = arrangement.names or keys
             table.fill(REST, slots, rest_texts([names[p] for p in rest], [columns[p] for p in rest], work.number))
-
-    def _arrangement(self, keys: Keys) -> Arrangement:
-        arrangement = self._arrangements.get(keys)
-        if arrangement is None:
-            if len(self._arrangements) >= MOST_ARRANGEMENTS:
-                self._arrangements.clear()
-            arrangement = self._arrangements[keys] = self.arrange(keys)
-        return arrangement
 
 
 def _one_time(times: tuple[int, ...], kinds: list[set[type]]) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import weakref
 from typing import Any
 
 import orjson
@@ -112,3 +114,18 @@ def test_the_kernel_is_used_for_plain_lines_only() -> None:
         assert isinstance(block, LineBlock)
         assert list(rows.add(block)) == []
         assert (rows._plain is not None) == plain
+
+
+def test_the_buffers_of_a_file_are_given_back_when_it_is_read_not_when_garbage_is_collected() -> None:
+    (block,) = read_lines(io.BytesIO(b'{"name":"a","count":1}\n' * 100), line_bytes=1_000)
+    assert isinstance(block, LineBlock)
+    gc.disable()
+    try:
+        rows = JsonRows((TABLE, OTHER), arrange)
+        list(rows.add(block))
+        assert rows._plain is not None
+        gone = weakref.ref(rows._plain._kernel)
+        del rows
+        assert gone() is None
+    finally:
+        gc.enable()
