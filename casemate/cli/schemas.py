@@ -11,7 +11,7 @@ from casemate.detect.coverage.stopped import KINDS as STOPPED_KINDS
 from casemate.detect.tuning.tunings import ABOUT as TUNING_ABOUT
 from casemate.detect.tuning.tunings import KINDS as TUNING_KINDS
 from casemate.detect.tuning.tunings import SCOPES as TUNING_SCOPES
-from casemate.explore.coverage import KINDS as BLIND_SPOTS
+from casemate.explore.blind_spots import KINDS as BLIND_SPOTS
 from casemate.explore.coverage_requests import STATES as REQUEST_STATES
 from casemate.explore.findings import RECORDS_SHOWN
 from casemate.explore.pivots import FIELDS

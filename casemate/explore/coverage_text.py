@@ -8,17 +8,10 @@ from typing import Any
 
 from casemate.detect.coverage import SourceCoverage
 from casemate.detect.coverage.numbers import NUMBERED, Numbering
-from casemate.explore.coverage import (
-    CoverageFacts,
-    act_says,
-    answers,
-    clocks_answer,
-    length,
-    numbers_say,
-    source_words,
-    steps_of,
-    zone_hint,
-)
+from casemate.explore.blind_spots import source_words
+from casemate.explore.coverage import CoverageFacts
+from casemate.explore.coverage_answers import answers, clocks_answer, steps_of, zone_hint
+from casemate.explore.coverage_words import act_says, length, numbers_say
 
 SHOWN = 12
 SOURCES_SHOWN = 60

@@ -12,7 +12,9 @@ from casemate.engine.duckdb import DuckDBEngine
 from casemate.engine.measures import rows_behind, values
 from casemate.errors import BadInput
 from casemate.evidence.measures import MEASURES as EVIDENCE_MEASURES
-from casemate.explore.coverage import CoverageFacts, coverage_object, worth
+from casemate.explore.blind_spots import worth
+from casemate.explore.coverage import CoverageFacts
+from casemate.explore.coverage_json import coverage_object
 from casemate.explore.origins import summary_origins
 from casemate.explore.runs import last_run
 from casemate.explore.summary import RunFacts, SummaryInput, gather

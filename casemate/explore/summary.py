@@ -22,7 +22,9 @@ from casemate.detect.coverage.stopped import stopped
 from casemate.detect.measures import MEASURES as FINDING_MEASURES
 from casemate.engine.measures import Collect, Measure, Tables, Value, values
 from casemate.evidence.measures import MEASURES as EVIDENCE_MEASURES
-from casemate.explore.coverage import BlindSpot, CoverageFacts, blind_spots, coverage_object, worth
+from casemate.explore.blind_spots import BlindSpot, blind_spots, worth
+from casemate.explore.coverage import CoverageFacts
+from casemate.explore.coverage_json import coverage_object
 from casemate.explore.coverage_rules import sources_of_rules
 from casemate.explore.signal import ranked
 from casemate.explore.signatures import signature_entries

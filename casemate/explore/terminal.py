@@ -16,7 +16,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from casemate.explore.coverage import KINDS_THAT_HIDE
+from casemate.explore.blind_spots import KINDS_THAT_HIDE
 from casemate.explore.escape import visible
 from casemate.explore.origins_text import summary_line
 from casemate.explore.summary import Ranked, RunFacts, SummaryInput, Timeline

@@ -6,54 +6,52 @@ quickly as a small one; an engine is started only where a behaviour's series is 
 
 from __future__ import annotations
 
-# pyright: reportAttributeAccessIssue=false
-# (pyarrow.compute makes its functions when it is imported)
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import pyarrow as pa
 
 from casemate.case import CUSTODY, Case
 from casemate.detect.tuning.overlay import case_tunings
 from casemate.detect.tuning.tunings import as_yaml, filter_document
-from casemate.engine.lookup import Ranges, among, beginning, every, rows_at, rows_where, runs_of
+from casemate.engine.lookup import Ranges, among, beginning, every, rows_at, rows_where
 from casemate.errors import BadInput, CasemateError
-from casemate.evidence.records import ARTIFACTS_TABLE, OriginalRecord, RecordPlace, around, find_place
+from casemate.evidence.records import around
 from casemate.explore.why_judged import otherwise
-from casemate.explore.why_model import Also, Decoded, GroupEvent, Neighbour, ShownRecord, Value, Why
+from casemate.explore.why_model import Also, GroupEvent, ShownRecord, Why
+from casemate.explore.why_records import (
+    LAST,
+    NEIGHBOURS,
+    first_addresses,
+    json_of,
+    members_of,
+    place_of,
+    ranges_of,
+    record_of,
+    rows_of,
+    times_of,
+)
 from casemate.explore.why_rule import RuleText, rule_text
+from casemate.explore.why_values import decoded_row, values_of, variant_of
 from casemate.schema.findings import FINDINGS
-from casemate.schema.native import FIXED_NAMES
 from casemate.triage import annotations_of
 
 if TYPE_CHECKING:
     from casemate.explore.why_series import Series
 
+
 SHOWN_CANDIDATES = 5
-ADDRESSES = 1_000
-"""Most record addresses told; ``record_count`` says how many there are."""
 RECORDS_SHOWN = 3
 """Records told with their content."""
-NEIGHBOURS = 2
-"""Records before and after the first one."""
-TEXT_BYTES = 16_384
-"""Most of a record's text; as with every cut, its length is told."""
 ALSO_SHOWN = 200
 EVENTS_SHOWN = 200
 SUPPRESSED = "suppressed_findings"
-BINARY = b"**\x00\x00"
-"""How a record of a Windows event log begins."""
-PACKET_TABLES = ("packet", "smb1_message")
-"""Records of these tables are packets as captured."""
-VALUE_DEPTH = 40
 RULES_IN_CODE = ("artifact", "signature", "suricata", "yara")
 """Detectors whose rules are no files of the case."""
 SINGLE = ("sigma", "sigma_decoded")
 """Detectors of findings on one record."""
-_LAST = datetime.max.replace(tzinfo=UTC)
 
 
 def why(case: Case, text: str) -> Why:
@@ -63,26 +61,26 @@ def why(case: Case, text: str) -> Why:
         BadInput: no finding has that id, or more than one begins so.
     """
     finding = _finding(case, text)
-    because = _json(finding["why"])
-    members = _members(case, finding["id"], "suppressed_records" if finding["suppressed_by"] else "finding_records")
-    addresses = _first(members)
+    because = json_of(finding["why"])
+    members = members_of(case, finding["id"], "suppressed_records" if finding["suppressed_by"] else "finding_records")
+    addresses = first_addresses(members)
     notes: list[str] = []
     shown: list[ShownRecord] = []
     row: pa.RecordBatch | None = None
     table = ""
-    times = _times(case, addresses)
-    ordered = sorted(addresses, key=lambda one: times.get(one, _LAST))  # addresses of one time stay in order
+    times = times_of(case, addresses)
+    ordered = sorted(addresses, key=lambda one: times.get(one, LAST))  # addresses of one time stay in order
     for number, address in enumerate(ordered[:RECORDS_SHOWN]):
         try:
-            place = _place(case, address)
+            place = place_of(case, address)
             near = around(case.store, place, NEIGHBOURS if number == 0 else 0)
-            rows = _rows(case, [one.place for one in near])
+            rows = rows_of(case, [one.place for one in near])
             if number == 0:
                 row, table = rows.get(place), place.table
-            shown.append(_record(case, place, near, rows))
+            shown.append(record_of(case, place, near, rows))
         except CasemateError as error:
             notes.append(f"record {address} cannot be shown: {error}")
-    variant = _variant(case, because, addresses)
+    variant = variant_of(case, because, addresses)
     also = _also(case, finding["id"], addresses)
     detector = finding["detector"]
     behaviour, correlation = detector.startswith("behaviour."), detector == "sigma_correlation"
@@ -93,12 +91,12 @@ def why(case: Case, text: str) -> Why:
         because=because,
         annotation=annotations_of(case, "finding").get(finding["id"]),
         rule=rule,
-        values=tuple(_values(because, row, variant)),
+        values=tuple(values_of(because, row, variant)),
         records=tuple(shown),
         addresses=tuple(addresses),
         record_count=sum(last - first + 1 for runs in members.values() for first, last in runs),
         also=tuple(also[0]),
-        nearly=_nearly(case, finding, rule, texts, table, _decoded_row(row, variant), notes)
+        nearly=_nearly(case, finding, rule, texts, table, decoded_row(row, variant), notes)
         if detector in SINGLE
         else (),
         events=tuple(_events(ordered, times, also[1])) if correlation else (),
@@ -136,9 +134,6 @@ def as_json(answer: Why) -> dict[str, Any]:
     }
 
 
-# the finding and its records
-
-
 def _finding(case: Case, text: str, table: str = "findings") -> dict[str, Any]:
     wanted = text.strip().lower()
     if not wanted or not wanted.isalnum() or not wanted.isascii():
@@ -162,129 +157,6 @@ def _finding(case: Case, text: str, table: str = "findings") -> dict[str, Any]:
         "suppressed_by": found[0].pop("tuning", None),
         "suppressed_because": found[0].pop("reason", None),
     }
-
-
-def _members(case: Case, finding: str, table: str) -> Ranges:
-    columns = ["finding", "evidence", "record"]
-    held: dict[str, list[int]] = {}
-    for batch in rows_where(case.part_paths(table), "finding", among([finding]), columns):
-        for evidence, record in zip(
-            batch.column("evidence").to_pylist(), batch.column("record").to_pylist(), strict=True
-        ):
-            held.setdefault(evidence, []).append(record)
-    return {evidence: runs_of(numbers) for evidence, numbers in sorted(held.items())}
-
-
-def _first(members: Ranges) -> list[str]:
-    addresses: list[str] = []
-    for evidence, runs in members.items():
-        for first, last in runs:
-            room = ADDRESSES - len(addresses)
-            addresses += [f"{evidence}:{number}" for number in range(first, min(last + 1, first + room))]
-    return addresses
-
-
-def _ranges(addresses: Iterable[str]) -> Ranges:
-    held: dict[str, list[int]] = {}
-    for address in addresses:
-        evidence, _, record = address.rpartition(":")
-        held.setdefault(evidence, []).append(int(record))
-    return {evidence: runs_of(numbers) for evidence, numbers in held.items()}
-
-
-def _place(case: Case, address: str) -> RecordPlace:
-    evidence, _, record = address.rpartition(":")
-    return find_place(case.store, evidence, int(record))
-
-
-def _rows(case: Case, places: Sequence[RecordPlace]) -> dict[RecordPlace, pa.RecordBatch]:
-    """Records as stored in their native tables."""
-    found: dict[RecordPlace, pa.RecordBatch] = {}
-    for table in dict.fromkeys(place.table for place in places):
-        schema = case.schema(table)
-        if schema is None or "time" not in schema.names:
-            continue
-        mine = {(one.evidence, one.record, one.offset): one for one in places if one.table == table}
-        ranges = _ranges(f"{evidence}:{record}" for evidence, record, _ in mine)
-        for batch in rows_at(case.part_paths(table), ranges, schema.names):
-            keys = zip(*(batch.column(name).to_pylist() for name in ("evidence", "record", "offset")), strict=True)
-            found |= {mine[key]: batch.slice(number, 1) for number, key in enumerate(keys) if key in mine}
-    return found
-
-
-def _record(
-    case: Case, place: RecordPlace, near: Sequence[OriginalRecord], rows: Mapping[RecordPlace, pa.RecordBatch]
-) -> ShownRecord:
-    row = rows.get(place)
-    here = next(number for number, one in enumerate(near) if one.place == place)
-    own = near[here]
-    fields = fields_of(row) if row is not None else {}
-    time = row.to_pylist()[0]["time"] if row is not None else None
-    beside = [*near[:here], *near[here + 1 :]]
-    told = _neighbours(case, beside, rows)
-    return ShownRecord(
-        id=f"{place.evidence}:{place.record}",
-        table=place.table,
-        time=None if time is None else time.isoformat().replace("+00:00", "Z"),
-        path=own.path,
-        member_path=own.member_path,
-        format=own.format,
-        offset=place.offset,
-        length=place.length,
-        sha256=own.sha256,
-        content=None if _is_binary(own) else own.content[:TEXT_BYTES].decode("utf-8", "backslashreplace"),
-        fields=fields,
-        before=tuple(told[:here]),
-        after=tuple(told[here:]),
-    )
-
-
-def _is_binary(record: OriginalRecord) -> bool:
-    """Whether a record's bytes are no text: binary XML of Windows, packets, artefacts."""
-    return record.content.startswith(BINARY) or record.place.table in (*PACKET_TABLES, ARTIFACTS_TABLE)
-
-
-def _neighbours(
-    case: Case, beside: Sequence[OriginalRecord], rows: Mapping[RecordPlace, pa.RecordBatch]
-) -> list[Neighbour]:
-    told = []
-    ranges = _ranges(f"{one.place.evidence}:{one.place.record}" for one in beside)
-    fired: dict[str, list[str]] = {}
-    columns = ["finding", "evidence", "record"]
-    for batch in rows_at(case.part_paths("finding_records"), ranges, columns) if ranges else ():
-        for row in batch.to_pylist():
-            fired.setdefault(f"{row['evidence']}:{row['record']}", []).append(row["finding"])
-    for one in beside:
-        address = f"{one.place.evidence}:{one.place.record}"
-        row = rows.get(one.place)
-        time = row.to_pylist()[0]["time_raw"] if row is not None else None
-        if _is_binary(one) and row is not None:
-            text = " ".join(f"{name}={value}" for name, value in fields_of(row).items())
-        else:
-            text = one.content[:TEXT_BYTES].decode("utf-8", "backslashreplace")
-        told.append(Neighbour(address, time, text, tuple(sorted(fired.get(address, ())))))
-    return told
-
-
-def fields_of(row: pa.RecordBatch) -> dict[str, str]:
-    """Fields of one record by name, those of ``rest`` among them."""
-    values = row.to_pylist()[0]
-    found = {
-        name: str(value)
-        for name, value in values.items()
-        if value is not None and name not in FIXED_NAMES and name != "rest"
-    }
-    rest = _json(values.get("rest") or "{}")
-    if isinstance(rest, Mapping):
-        found |= {
-            str(name): value if isinstance(value, str) else orjson.dumps(value).decode()
-            for name, value in rest.items()
-            if value is not None
-        }
-    return found
-
-
-# the rule
 
 
 def _rule_files(case: Case) -> dict[str, tuple[str, str | None]]:
@@ -359,81 +231,6 @@ def _nearly(
         return ()
 
 
-def _variant(case: Case, tree: Any, addresses: Sequence[str]) -> tuple[str, Decoded] | None:
-    """The column a decoded text was put in the place of, and that text, whole where the case keeps it."""
-    said = tree.get("variant") if isinstance(tree, Mapping) else None
-    if not isinstance(said, Mapping) or not isinstance(said.get("text"), str):
-        return None
-    field, text = str(said.get("field")), said["text"]
-    steps = tuple(map(str, said.get("steps") or ()))
-    if text.endswith((" in all)", " characters in all)")):
-        start = text.rsplit("... (", 1)[0]
-        columns = ["evidence", "record", "field", "text"]
-        ranges = _ranges(addresses)
-        for batch in rows_at(case.part_paths("decoded_text"), ranges, columns) if ranges else ():
-            kept = (row["text"] for row in batch.to_pylist() if row["field"] == field and row["text"])
-            text = next((one for one in kept if one.startswith(start)), text)
-    limit = said.get("limit_hit")
-    return field, Decoded(steps, text, None if limit is None else str(limit))
-
-
-def _decoded_row(row: pa.RecordBatch | None, variant: tuple[str, Decoded] | None) -> pa.RecordBatch | None:
-    """The record with the decoded text in its place, as the matcher saw it."""
-    if row is None or variant is None or variant[0] not in row.schema.names:
-        return row
-    place = row.schema.get_field_index(variant[0])
-    return row.set_column(place, pa.field(variant[0], pa.string()), pa.array([variant[1].text], pa.string()))
-
-
-def _values(tree: Any, row: pa.RecordBatch | None, variant: tuple[str, Decoded] | None) -> Iterator[Value]:
-    whole = {name.lower(): value for name, value in fields_of(row).items()} if row is not None else {}
-    for selection, leaf in _walk(tree, None, 0):
-        yield _value(leaf, selection, whole, variant)
-
-
-def _walk(tree: Any, selection: str | None, depth: int) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
-    """The tests that held, with the part of the rule they belong to."""
-    if depth > VALUE_DEPTH:
-        return
-    if isinstance(tree, list):
-        for item in tree:
-            yield from _walk(item, selection, depth + 1)
-        return
-    if not isinstance(tree, Mapping):
-        return
-    if "field" in tree or "keyword" in tree:
-        yield selection, tree
-        return
-    name = tree.get("selection")
-    below = name if isinstance(name, str) else selection
-    for key in ("all", "any", "because"):
-        if key in tree:
-            yield from _walk(tree[key], below, depth + 1)
-
-
-def _value(
-    leaf: Mapping[str, Any], selection: str | None, whole: Mapping[str, str], variant: tuple[str, Decoded] | None
-) -> Value:
-    field, column = leaf.get("field"), leaf.get("column")
-    pattern = leaf.get("pattern", leaf.get("keyword", leaf.get("is")))
-    patterns = (pattern,) if isinstance(pattern, str) else tuple(map(str, pattern or ()))
-    if not patterns:  # another field's value was asked for
-        patterns = tuple(f"{name} {item}" for name, item in leaf.items() if str(item).startswith("field "))
-    value = None if leaf.get("value") is None else str(leaf["value"])
-    stands = str(column or field or "").lower()
-    known = whole.get(stands)
-    decoded = None
-    if variant is not None and stands == variant[0].lower():
-        decoded = variant[1]
-        value = known if known is not None else value
-    elif value is not None and known is not None and value.endswith(" characters in all)"):
-        value = known  # the tree keeps the beginning of long values only
-    return Value(selection, field, column if column != field else None, patterns, value, decoded)
-
-
-# what else
-
-
 def _series(case: Case, finding: Mapping[str, Any], because: Any, members: Ranges) -> Series | None:
     # an engine takes longer to import than the rest to answer: only where a behaviour is asked about
     from casemate.explore.why_series import series_of
@@ -445,7 +242,7 @@ def _also(case: Case, finding: str, addresses: Sequence[str]) -> tuple[list[Also
     """Other findings on these records, the most severe of the most records first; and per record their titles."""
     on: dict[str, set[str]] = {}
     columns = ["finding", "evidence", "record"]
-    ranges = _ranges(addresses)
+    ranges = ranges_of(addresses)
     for batch in rows_at(case.part_paths("finding_records"), ranges, columns) if ranges else ():
         for row in batch.to_pylist():
             if row["finding"] != finding:
@@ -465,21 +262,6 @@ def _also(case: Case, finding: str, addresses: Sequence[str]) -> tuple[list[Also
     return found[:ALSO_SHOWN], titles
 
 
-def _times(case: Case, addresses: Sequence[str]) -> dict[str, datetime]:
-    """The times of records that have one."""
-    ranges = _ranges(addresses)
-    times: dict[str, datetime] = {}
-    for table in case.tables() if ranges else ():
-        schema = case.schema(table)
-        if schema is None or not {"evidence", "record", "time", "offset"} <= set(schema.names):
-            continue
-        for batch in rows_at(case.part_paths(table), ranges, ["evidence", "record", "time"]):
-            for row in batch.to_pylist():
-                if row["time"] is not None:
-                    times[f"{row['evidence']}:{row['record']}"] = row["time"]
-    return times
-
-
 def _events(
     ordered: Sequence[str], times: Mapping[str, datetime], titles: Mapping[str, list[str]]
 ) -> Iterator[GroupEvent]:
@@ -488,10 +270,3 @@ def _events(
         time = times.get(address)
         shown = None if time is None else time.isoformat().replace("+00:00", "Z")
         yield GroupEvent(shown, address, tuple(dict.fromkeys(titles.get(address, ()))))
-
-
-def _json(text: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text

@@ -13,7 +13,9 @@ from casemate.detect.coverage import clocks, levels, minutes, numbers, observed
 from casemate.detect.coverage.sources import silences
 from casemate.engine.duckdb import DuckDBEngine
 from casemate.engine.protocol import Engine
-from casemate.explore.coverage import CoverageFacts, answers, case_coverage, narrowed, numbers_over
+from casemate.explore.blind_spots import numbers_over
+from casemate.explore.coverage import CoverageFacts, case_coverage, narrowed
+from casemate.explore.coverage_answers import answers
 from casemate.explore.tables import native_filled, stored_tables
 from casemate.intel.store import own_rules
 from casemate.investigate.run import Options, investigate
