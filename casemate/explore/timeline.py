@@ -20,13 +20,15 @@ WHAT: dict[str, tuple[str, ...]] = {
     "network_activity": ("app_name", "connection_info_protocol_name"),
     "dns_activity": ("query_hostname",),
     "http_activity": ("http_request_url_text", "http_request_url_path", "http_request_url_hostname"),
+    "tls_activity": ("tls_sni", "tls_certificate_subject"),
     "authentication": ("service_name",),
     "process_activity": ("process_cmd_line", "process_file_path", "process_name"),
     "file_activity": ("file_path", "file_name"),
     "api_activity": ("api_operation",),
     "email_activity": ("email_subject",),
 }
-"""Columns that say what was done or asked for; the first that is known."""
+"""Columns that say what was done or asked for; the first that is known.  Classes that are not here
+(``ssh_activity``) show records that another class shows already."""
 WHO: dict[str, tuple[str, ...]] = {
     "host": ("device_hostname", "dst_endpoint_hostname"),
     "user": ("user_name", "actor_user_name", "email_to"),
@@ -56,6 +58,8 @@ def timeline(tables: Mapping[str, ibis.Table]) -> ibis.Table:
     """The rows of all OCSF `tables` (by class) with the columns named above, in no order."""
     parts = []
     for name, table in tables.items():
+        if name not in WHAT:
+            continue
         who = {column: first_known(table, sources) for column, sources in WHO.items()}
         parts.append(
             table.select(
