@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import io
 import json
@@ -17,12 +18,19 @@ from whole_run import rows_of
 
 from casemate.case import Case
 from casemate.cli.schemas import published
+from casemate.demo.generate import SETTINGS
+from casemate.engine.duckdb import DuckDBEngine
 from casemate.evidence.records import content_of, original
 from casemate.evidence.verify import verify
 from casemate.explore.overview import case_summary
+from casemate.explore.runs import last_run
 from casemate.explore.summary import summary
 from casemate.explore.why import as_json, why
+from casemate.intel.store import own_rules
+from casemate.investigate.rerun import rerun
+from casemate.investigate.run import Options, investigate
 
+CLOCK = lambda: dt.datetime(2026, 7, 1, tzinfo=dt.UTC)  # noqa: E731
 BAD = b"\x80\x02cos\nsystem\nX\x0b\x00\x00\x00echo canary\x85R."
 GOOD = b"\x80\x02}X\x01\x00\x00\x00aK\x01s."
 EVALUATES = b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93(\x8c\x011tR."
@@ -226,3 +234,44 @@ def test_both_engines_say_the_same(evidence, investigator, spark):
     for table in ("artifacts", "findings", "finding_records"):
         with Case.open(here) as one, Case.open(there) as other:
             assert one.row_hash(table) == other.row_hash(table), table
+
+
+class InterruptedRunError(Exception):
+    """What ends a run in the middle."""
+
+
+def test_an_interrupted_scan_goes_on_where_it_was(evidence, investigator, tmp_path, compiled_rules, monkeypatch):
+    monkeypatch.setattr("casemate.investigate.artifacts.TASK_ITEMS", 1)
+    done: list[tuple[str, int]] = []
+
+    def watch(stage: str, count: int, _most: int) -> None:
+        done.append((stage, count))
+        if stage == "artifacts" and count == 3:
+            raise InterruptedRunError
+
+    path = tmp_path / "case"
+    options = Options(rules=(own_rules(),), cache=compiled_rules)
+    with Case.create(path, SETTINGS) as case, pytest.raises(InterruptedRunError):
+        investigate(case, [evidence], options, DuckDBEngine(), who="tester", clock=CLOCK, stages=watch)
+    assert len(rows_of(path, "artifact_looks")) == 3
+    assert not told(path)
+    with Case.open(path, write=True) as case:
+        later: list[int] = []
+        investigate(
+            case, [evidence], options, DuckDBEngine(), who="tester", clock=CLOCK,
+            stages=lambda stage, count, _: later.append(count) if stage == "artifacts" else None,
+        )  # fmt: skip
+    whole, _ = investigator(evidence, name="whole")
+    assert max(later) == len(rows_of(whole, "artifact_looks")) - 3
+    for table in ("artifacts", "artifact_looks", "findings", "finding_records"):
+        with Case.open(path) as one, Case.open(whole) as other:
+            assert one.row_hash(table) == other.row_hash(table), table
+
+
+def test_rerun_gives_the_same_rows(evidence, investigator, compiled_rules, tmp_path):
+    path, _ = investigator(evidence)
+    options = Options(rules=(own_rules(),), cache=compiled_rules)
+    with Case.open(path) as case, Case.create(tmp_path / "again", case.settings) as again:
+        found = rerun(case, last_run(case) or {}, again, options, DuckDBEngine(), clock=CLOCK)
+    assert found.identical, [table for table in found.tables if not table.identical]
+    assert {"artifacts", "artifact_looks"} <= {table.table for table in found.tables}

@@ -6,7 +6,7 @@ import io
 
 import h5py
 import pytest
-from artifact_samples import codes, verdict, zipped
+from artifact_samples import BAD, codes, verdict, zipped
 
 
 def keras_file() -> bytes:
@@ -40,3 +40,10 @@ def test_a_wheel_whose_directory_lies_is_told_as_such() -> None:
 def test_xml_in_an_encoding_that_nobody_knows_is_not_read(encoding: str) -> None:
     found = verdict(f'<?xml version="1.0" encoding="{encoding}"?><PMML version="4.4"/>'.encode(), "model.pmml")
     assert codes(found) == {"xml.broken"}
+
+
+def test_an_mbox_whose_first_line_has_no_date_is_read_from_its_beginning() -> None:
+    fields = b"From: a@example.org\nTo: b@example.org\nSubject: x\nContent-Type: application/x\n\n"
+    found = verdict(b"From somebody\n" + fields + BAD, "all.mbox")
+    assert found.verdict == "malicious"
+    assert "scan.failed" not in codes(found)

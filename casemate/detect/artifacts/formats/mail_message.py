@@ -68,7 +68,7 @@ def _messages(data: bytes) -> Iterator[bytes]:
     if not data.startswith(b"From "):
         yield data
         return
-    starts = [found.start() for found in _NEXT.finditer(data)]
+    starts = sorted({0, *(found.start() for found in _NEXT.finditer(data))})
     for begin, end in zip(starts, [*starts[1:], len(data)], strict=True):
         yield data[begin:end].partition(b"\n")[2]
 
