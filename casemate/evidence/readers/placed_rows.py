@@ -77,15 +77,16 @@ class PlacedRows:
             record, offset, length: by row.
             nul: whether a text may hold NUL.
         """
-        if nul:
-            self._write_nul()
-        written = {flags: ";".join(sorted(set(flags))) or None for flags in set(self.flags)}
-        columns = {"flags": [written[flags] for flags in self.flags], **self.columns, "rest": self._rest_texts()}
         kept: Numbers | None = None
         if self._left_out:
             kept = np.array([row for row in range(len(self.flags)) if row not in self._left_out], np.int64)
             if not len(kept):
                 return None
+        if nul:
+            self._write_nul()
+        written = {flags: ";".join(sorted(set(flags))) or None for flags in set(self.flags)}
+        columns = {"flags": [written[flags] for flags in self.flags], **self.columns, "rest": self._rest_texts()}
+        if kept is not None:
             columns = {name: [values[row] for row in kept.tolist()] for name, values in columns.items()}
         places = [values if kept is None else values[kept] for values in (record, offset, length, self.times)]
         arrays: dict[str, pa.Array] = dict(zip(("record", "offset", "length"), map(pa.array, places[:3]), strict=True))

@@ -31,7 +31,7 @@ from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows
 from casemate.evidence.readers.json_records import invalid_address
 from casemate.evidence.readers.placed_rows import PlacedRows
 from casemate.evidence.readers.row_builder import RowBuilder
-from casemate.evidence.readers.syslog_lines import Line, may_be_cisco, parse_line, plain_parts, recognise
+from casemate.evidence.readers.syslog_lines import Line, may_be_cisco, parse_line, plain_parts, priority, recognise
 from casemate.evidence.readers.syslog_times import Clock, first_year
 from casemate.evidence.readers.text_lines import LineCounts, Stretch, TextBlock, text_blocks
 from casemate.schema.native import NativeTable
@@ -60,8 +60,8 @@ Said = Mapping[str, str | None]
 LINES_AT_ONCE = 20_000
 BLANKS = " \t\r\x0b\x0c"  # what bytes.isspace calls blank, without the line feed
 REPEATED = "last message repeated "
-_PLAIN_COLUMNS = ("time_raw", "host", "program", "module", "pid", "message")
-_MAY_LACK = frozenset({"module", "pid"})
+_PLAIN_COLUMNS = ("priority", "time_raw", "host", "program", "module", "pid", "message")
+_MAY_LACK = frozenset({"priority", "module", "pid"})
 BYTES_BEFORE = 64 * 1024  # looked back for what "last message repeated" repeats
 REMEMBERED = 512  # characters of a message whose meaning is kept in case it comes again
 _EVENT = re.compile("<Event[> ]")
@@ -118,12 +118,16 @@ class _Lines:
         begin = 0
         for row, text in odd.items():
             self._plain(rows, parts, begin, row)
-            problem = self._odd(rows, row, text, block.place(stretch.begin + row))
-            if problem is not None:
-                yield Reject(*block.place(stretch.begin + row), problem)
-            if self._events.full:
-                yield self._events.take()
             begin = row + 1
+            if text.strip(BLANKS):
+                problem = self._odd(rows, row, text, block, stretch.begin + row)
+                if problem is not None:
+                    yield Reject(*block.place(stretch.begin + row), problem)
+                if self._events.full:
+                    yield self._events.take()
+            else:
+                self._counts.structure += 1
+                rows.leave_out(row)
         self._plain(rows, parts, begin, len(parts))
         if self._plain_before is not None:
             self._before, self._plain_before = rows.said(self._plain_before), None
@@ -146,26 +150,22 @@ class _Lines:
         self._counts.records += end - begin
         self._plain_before = end - 1
         some = parts[begin:end]
-        rows.times[begin:end], flags = self._clock.read_plain([line[0] for line in some])
+        rows.times[begin:end], flags = self._clock.read_plain([line[1] for line in some])
         self.assumed.update(*set(flags))
         rows.flags[begin:end] = map(add, rows.flags[begin:end], flags)
         columns = rows.columns
-        of_sshd = [row for row, line in enumerate(some, begin) if line[2] in syslog_programs.SSHD]
-        of_others = [row for row, line in enumerate(some, begin) if line[2] not in syslog_programs.SSHD]
+        of_sshd = [row for row, line in enumerate(some, begin) if line[3] in syslog_programs.SSHD]
+        of_others = [row for row, line in enumerate(some, begin) if line[3] not in syslog_programs.SSHD]
         if of_sshd:
-            of_others += openssh.fill_attempts(columns, of_sshd, [parts[row][5] for row in of_sshd])
+            of_others += openssh.fill_attempts(columns, of_sshd, [parts[row][6] for row in of_sshd])
         for row in of_others:
             line = parts[row]
-            said = _meaning(line[2], line[5])
+            said = _meaning(line[3], line[6])
             for name in said:
                 columns[name][row] = said[name]
 
-    def _odd(self, rows: PlacedRows, row: int, text: str, place: tuple[int, int, int]) -> str | None:
+    def _odd(self, rows: PlacedRows, row: int, text: str, block: TextBlock, index: int) -> str | None:
         """One line of any form; the reason if it is rejected."""
-        if not text.strip(BLANKS):
-            self._counts.structure += 1
-            rows.leave_out(row)
-            return None
         self._counts.records += 1
         parsed = parse_line(text, self._most_fields)
         if isinstance(parsed, str):
@@ -182,13 +182,17 @@ class _Lines:
         if isinstance(event, sysmon_linux.SysmonEvent):
             flags = (*rows.flags[row], *event.flags)
             said = {"host": values.get("host"), **event.values}
-            self._events.add(*place, time=event.time, time_raw=event.time_raw, flags=flags, values=said)
+            self._events.add(*block.place(index), time=event.time, time_raw=event.time_raw, flags=flags, values=said)
             rows.leave_out(row)
             return None
-        before = self._before if self._plain_before is None else rows.said(self._plain_before)
-        self._before, self._plain_before = {**values, **_read_further(values, before)}, None
-        rows.put(row, {"time_raw": parsed.time, **self._before})
-        rows.flags[row] = (*rows.flags[row], *flags)
+        before = (
+            self._before if self._plain_before is None or REPEATED not in message else rows.said(self._plain_before)
+        )
+        values.update(_read_further(values, before))
+        self._before, self._plain_before = values, None
+        rows.put(row, values)
+        rows.columns["time_raw"][row] = parsed.time
+        rows.flags[row] = (*rows.flags[row], *flags) if rows.flags[row] else flags
         if time is not None:
             rows.times[row] = time
         return None
@@ -196,7 +200,7 @@ class _Lines:
 
 def _odd_lines(parts: Sequence[Sequence[str]], text: str) -> dict[int, str]:
     """The lines that are to be read one by one, by row: they are not plain, or mean more than they look like."""
-    odd = {row: line[-1] for row, line in enumerate(parts) if not line[0]}
+    odd = {row: line[-1] for row, line in enumerate(parts) if not line[1]}
     if "<Event" in text or REPEATED in text or may_be_cisco(text):
         for row, line in enumerate(text.split("\n")):
             if "<Event" in line or REPEATED in line or may_be_cisco(line):
@@ -216,6 +220,11 @@ def _fill_plain(rows: PlacedRows, parts: Sequence[Sequence[str]], odd: Iterable[
             column = rows.columns[name]
             for row in odd:
                 column[row] = None
+    if "priority" in rows.columns:
+        numbers = rows.columns["priority"]
+        said = {number: priority(number) for number in set(numbers)}
+        for name in ("facility", "severity"):
+            rows.columns[name] = [said[number].get(name) for number in numbers]
 
 
 def _flag_addresses(rows: PlacedRows) -> None:

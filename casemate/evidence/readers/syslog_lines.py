@@ -43,7 +43,7 @@ _CISCO = re.compile(
     re.DOTALL | re.ASCII,
 )
 _PLAIN_PARTS = (
-    rf"({MONTH} [ 0-9][0-9] [0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}"
+    rf"(?:<([0-9]{{1,3}})>)?({MONTH} [ 0-9][0-9] [0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}"
     r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,9})?(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
     rf"(?= {_LEVEL_WORDS})) "
     r"([!-Z\\^-~]{0,254}[!-9;-Z\\^-~]) ([^\s:\[(]{1,128})(?:\(([^)\s]{1,64})\))?(?:\[([^\]\s]{1,32})\])?: (.*)"
@@ -97,11 +97,11 @@ def _looks_right(line: bytes) -> bool:
     return _BSD.match(text) is not None or _BSD_NO_HOST.match(text) is not None
 
 
-def plain_parts(text: str) -> list[tuple[str, str, str, str, str, str, str]]:
-    """Time, host, program, module, process id, message of each line of `text`, as :func:`parse_line` has them.
+def plain_parts(text: str) -> list[tuple[str, str, str, str, str, str, str, str]]:
+    """PRI, time, host, program, module, process id, message of each line of `text`, as :func:`parse_line` has them.
 
-    A line that is not written in the plainest way is the last of the seven, and the others are empty; module and
-    process id are empty where there is none.  Messages of Cisco's may be among the plain ones:
+    A line that is not written in the plainest way is the last of the eight, and the others are empty; PRI, module
+    and process id are empty where there is none.  Messages of Cisco's may be among the plain ones:
     see :func:`may_be_cisco`.
     """
     return _PLAIN_LINES.findall(text)
@@ -117,25 +117,27 @@ def parse_line(text: str, most_fields: int = Limits.fields_per_record) -> Line |
     if "%" in text and (match := _CISCO.match(text)):
         return _cisco(match)
     if match := _PLAIN.match(text):
-        time, host, program, module, pid, message = match.groups()
-        return Line(time, {"host": host, "program": program, "module": module, "pid": pid, "message": message})
+        pri, time, host, program, module, pid, message = match.groups()
+        values = {"host": host, "program": program, "module": module, "pid": pid, "message": message}
+        return Line(time, values if pri is None else {**values, **priority(pri)})
     match = _BSD.match(text) or _ISO.match(text)
     if match:
         if match["host"].endswith(":") or "[" in match["host"]:  # "Dec 10 06:55:46 program[1]: message"
             bare = _TAG.match(f"{match['host']} {match['body']}")
             if bare:
-                return Line(match["time"], {**_priority(match["pri"]), **_tag(f"{match['host']} {match['body']}")})
-        return Line(match["time"], {"host": match["host"], **_priority(match["pri"]), **_tag(match["body"])})
+                return Line(match["time"], {**priority(match["pri"]), **_tag(f"{match['host']} {match['body']}")})
+        return Line(match["time"], {"host": match["host"], **priority(match["pri"]), **_tag(match["body"])})
     match = _RFC5424.match(text)
     if match:
         return _rfc5424(match, most_fields)
     match = _BSD_NO_HOST.match(text)
     if match:
-        return Line(match["time"], {**_priority(match["pri"]), **_tag(match["body"])})
+        return Line(match["time"], {**priority(match["pri"]), **_tag(match["body"])})
     return None
 
 
-def _priority(text: str | None) -> dict[str, str | None]:
+def priority(text: str | None) -> dict[str, str | None]:
+    """Columns that a PRI fills: its number, and the names of facility and severity if it has any."""
     if text is None:
         return {}
     number = int(text)
@@ -161,7 +163,7 @@ def _rfc5424(match: re.Match[str], most_fields: int) -> Line | str:
     values: dict[str, str | None] = {
         name: None if match[name] == "-" else match[name] for name in ("host", "program", "pid", "msgid")
     }
-    values.update(_priority(match["pri"]))
+    values.update(priority(match["pri"]))
     if body.startswith("["):
         position = 0
         times: dict[str, int] = {}
@@ -189,7 +191,7 @@ def _rfc5424(match: re.Match[str], most_fields: int) -> Line | str:
 
 def _cisco(match: re.Match[str]) -> Line:
     values: dict[str, str | None] = {
-        **_priority(match["pri"]),
+        **priority(match["pri"]),
         "host": match["host2"] or match["host"],
         "program": f"%{match['facility']}-{match['severity']}-{match['mnemonic']}",
         "facility": match["facility"],

@@ -28,6 +28,7 @@ MONTHS = {
 }
 MONTHS_OF_BYTES = {name.encode(): number for name, number in MONTHS.items()}
 DATE_BYTES = 7  # "Dec 10 "
+SHORTEST = 16  # bytes of a line that has a date, a time of day, and anything else
 DAY = 86_400_000_000
 YEARS_BACK = 40  # eight are enough for one 29th of February, forty for several that fit each other
 YEARLESS = ("year_inferred", "zone_assumed_utc")
@@ -39,7 +40,7 @@ FEW = 16
 _BSD_PARTS = re.compile(
     rf"({MONTH}) ([ \d]?\d)(?: (\d{{4}}))? (\d\d):(\d\d):(\d\d)(?:\.(\d{{1,9}}))?(?: (\d{{4}}))?\Z", re.ASCII
 )
-_PLAIN_DAY = re.compile(rb"(" + MONTH.encode() + rb") ([ \d]\d) \d\d:\d\d:\d\d [!-~]{1,255} ")
+_PLAIN_DAY = re.compile(rb"(?:<\d{1,3}>)?(" + MONTH.encode() + rb") ([ \d]\d) \d\d:\d\d:\d\d [!-~]{1,255} ")
 """The usual beginning of a line, by which its date is known without the rest (unless it is one of Cisco's)."""
 _ISO_DAY = re.compile(rb"[0-9]{4}-[0-9]{2}")
 """A line that begins like this carries its year, unless it is one of Cisco's."""
@@ -119,32 +120,34 @@ def _lines_that_may_count(block: LineBlock) -> Iterator[bytes]:
     Only the first of several lines that begin alike is looked at, if it is a plain one: the others are of its day.
     """
     if block.whole is None or block.starts is None:
-        alike = [(index, index + 1) for index in range(len(block))]
-    else:
-        alike = _beginning_alike(block.whole, block.starts, block.lengths)
-    for begin, end in alike:
-        for index in range(begin, end):
-            line = block.line(index)
+        yield from block.lines
+        return
+    whole, some = block.whole, block.lengths >= SHORTEST
+    starts, ends = block.starts[some], (block.starts + block.lengths)[some]
+    places = list(zip(starts.tolist(), ends.tolist(), strict=True))
+    for begin, end in _beginning_alike(whole, starts):
+        for start, stop in places[begin:end]:
+            line = whole[start:stop]
             if b"%" in line:
                 yield line
                 continue
             if _ISO_DAY.match(line):
                 break
             yield line
-            if _PLAIN_DAY.match(line):
+            if not line.startswith(b"<") and _PLAIN_DAY.match(line):
                 break
 
 
-def _beginning_alike(
-    whole: bytes, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
-) -> Iterator[tuple[int, int]]:
+def _beginning_alike(whole: bytes, starts: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     """Stretches of lines whose first bytes are the same, and which hold no ``%``."""
+    if not len(starts):
+        return
     letters = np.frombuffer(whole, np.uint8)
-    differs = lengths < DATE_BYTES
+    differs = np.zeros(len(starts), np.bool_)
     for place in range(DATE_BYTES):
-        letter = letters[np.minimum(starts + place, len(letters) - 1)]
+        letter = letters[starts + place]
         differs[1:] |= letter[1:] != letter[:-1]
-    position = whole.find(b"%")
+    position = whole.find(b"%", int(starts[0]))
     while position >= 0:
         index = int(np.searchsorted(starts, position, "right")) - 1
         differs[index : index + 2] = True

@@ -324,7 +324,7 @@ STAMPS = [
     *("May  1 10:00:00", "May  1 10:00:01", "May  1 23:59:60", "May  1 24:00:00", "Dec 31 23:59:59", "Feb 29 00:00:00"),
     *("2024-05-01T10:00:00.5+02:00", "2024-05-01 10:00:00,123456789", "2024-05-01T23:59:60Z", "2024-02-30T00:00:00Z"),
     *("1601-01-01T00:00:00Z", "1990-01-01T01:00:00+02:00", "1990-01-01T23:00:00+02:00", "2024-05-01T10:00:01.25-0530"),
-    "<34>May  1 10:00:00",
+    *("<34>May  1 10:00:00", "<191>2024-05-01T10:00:00Z", "<192>May  2 10:00:00", "<1921>May  2 10:00:00"),
 ]
 HOSTS = ["web", "web.example", "h:", "[x]", "INFO", "INFORM", "h%1", "h\u00e9", "h " * 2, "a" * 256]
 TAGS = [
@@ -362,7 +362,7 @@ def test_many_lines_at_once_mean_what_each_means_alone(lines: list[str], end: st
     content = end.join(lines).encode("utf-8", "surrogateescape")
     with patch.object(syslog, "LINES_AT_ONCE", at_once):
         together = read(SYSLOG_READER, content, limits=SMALL)
-    no_plain_line = lambda text: [("", "", "", "", "", "", line) for line in text.split("\n")]  # noqa: E731
+    no_plain_line = lambda text: [("", "", "", "", "", "", "", line) for line in text.split("\n")]  # noqa: E731
     with patch.object(syslog, "plain_parts", no_plain_line), patch.object(syslog_lines, "_PLAIN", re.compile(r"(?!)")):
         alone = read(SYSLOG_READER, content, limits=SMALL)
     key = lambda row: row["record"]  # noqa: E731
