@@ -193,7 +193,7 @@ def _rules(engine: Engine) -> tuple[tuple[RuleRow, ...], int]:
         first=table.time.min(),
         last=table.time.max(),
     )
-    order = [ibis.desc(grouped["rank"]), ibis.desc(grouped.findings), grouped.title, grouped.rule_id]
+    order = [ibis.desc(grouped["rank"]), ibis.desc(grouped.findings), grouped.title, grouped.rule_id, grouped.detector]
     rows = engine.collect(grouped.order_by(order).limit(RULES_SHOWN)).to_pylist()
     count = engine.collect(grouped.agg(number=grouped.count())).to_pylist()[0]["number"]
     made = tuple(RuleRow(severity=SEVERITIES[int(row.pop("rank"))], **row) for row in rows)
