@@ -70,6 +70,15 @@ from casemate.detect.behaviour.long_connections import (
     may_last,
 )
 from casemate.detect.behaviour.pairs import pairs
+from casemate.detect.behaviour.relays import RULES as RELAY_RULES
+from casemate.detect.behaviour.relays import (
+    RelaySettings,
+    may_be_session,
+    relayed,
+    relayed_pairs,
+    relaying,
+    relays,
+)
 from casemate.detect.behaviour.rules import BehaviourRule, Statements
 from casemate.detect.behaviour.scans import RULES as SCAN_RULES
 from casemate.detect.behaviour.scans import ScanSettings, connections, failing_enough, probed_pairs, scans
@@ -134,6 +143,7 @@ class Analytic:
 
 PAIRS = "pairs"
 _BEACONS, _SCANS, _LONG, _TUNNELS = BeaconSettings(), ScanSettings(), LongSettings(), TunnelSettings()
+_RELAYS = RelaySettings()
 _LEAVING, _LATERAL, _COORDINATION = ExfiltrationSettings(), LateralSettings(), CoordinationSettings()
 DERIVED: tuple[Derived, ...] = (
     Derived(PAIRS, ("network_activity",), lambda network, own: pairs(network, own.networks)),
@@ -150,6 +160,12 @@ DERIVED: tuple[Derived, ...] = (
         lambda t: sent_enough(t, _LEAVING),
     ),
     Derived("new_pairs", (PAIRS,), lambda table, _own: new_pairs(table, _LATERAL), answered_inside),
+    Derived(
+        "relayed_pairs",
+        (PAIRS,),
+        lambda table, _own: relayed_pairs(table, _RELAYS),
+        lambda t: may_be_session(t, _RELAYS),
+    ),
     Derived("shared_orders", (PAIRS,), lambda table, _own: shared_orders(table, _COORDINATION), mostly_failed),
     Derived("missing_paths", ("http_activity",), lambda http, _own: missing_paths(http, _COORDINATION)),
     Derived("asked_hosts", ("http_activity",), lambda http, _own: asked_hosts(http, _BEACONS)),
@@ -158,7 +174,15 @@ DERIVED: tuple[Derived, ...] = (
 
 LOOKED_AT = "looked_at"
 """Those rows of ``network_activity`` that any analytic wants one by one: its pairs stand in one of :data:`CHOSEN`."""
-CHOSEN = ("probed_pairs", "clocked_pairs", "lasting_pairs", "leaving_pairs", "new_pairs", "shared_orders")
+CHOSEN = (
+    "probed_pairs",
+    "clocked_pairs",
+    "lasting_pairs",
+    "leaving_pairs",
+    "new_pairs",
+    "relayed_pairs",
+    "shared_orders",
+)
 FEW = 500_000
 """Connections that are quicker looked through several times than chosen from once."""
 
@@ -235,6 +259,9 @@ ANALYTICS: tuple[Analytic, ...] = (
         every_row,
         lateral,
         _LATERAL,
+    ),
+    Analytic(
+        "relays", RELAY_RULES, (Source(("relayed_pairs", LOOKED_AT), relayed, _RELAYS),), relaying, relays, _RELAYS
     ),
     Analytic(
         "coordination",

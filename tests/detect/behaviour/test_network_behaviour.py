@@ -313,3 +313,90 @@ def test_sources_with_one_order_of_trials_are_put_together(engine):
     ]
     found = [row for row in run(engine, flows=flows) if row["rule"] == "coordinated_sources"]
     assert [(row["counts"]["sources"], row["counts"]["steps"]) for row in found] == [(3, 5)]
+
+
+# Own hosts that pass traffic on
+
+
+def through(visitor: str = "198.51.100.20", peers: int = 12, back: int = 90_000, at: float = 5_000) -> list[dict]:
+    """A session from outside, and what the host does while it lasts."""
+    session = flow(
+        at, visitor, VICTIM, 22, duration=1_800_000, traffic_bytes_out=10_000 * peers, traffic_bytes_in=back * peers
+    )
+    size = {"traffic_bytes_out": 8_000, "traffic_bytes_in": 80_000}
+    return [session, *(flow(at + 60 * number, target=f"192.0.2.{number + 1}", **size) for number in range(peers))]
+
+
+def test_a_host_through_which_a_source_reaches_many_peers_is_a_relay(engine):
+    [told] = [row for row in run(engine, flows=through()) if row["severity"] == "medium"]
+    assert (told["rule"], told["severity"], told["outcome"]) == ("relay", "medium", "succeeded")
+    assert (told["source"]["value"], told["target"]["value"]) == ("198.51.100.20", VICTIM)
+    assert (told["counts"]["sessions"], told["counts"]["connections"], told["counts"]["peers"]) == (1, 12, 12)
+
+
+def test_who_administers_a_host_or_meets_few_or_known_peers_is_not_passed_on(engine):
+    before = [flow(number, target=f"192.0.2.{number + 1}") for number in range(12)]
+    for flows in (through(back=6_000), through(peers=9), [*before, *through()]):
+        assert "relay" not in rules(run(engine, flows=flows))
+
+
+def test_a_gateway_that_many_come_through_is_no_relay(engine):
+    flows = [row for visitor in range(4) for row in through(f"198.51.100.{visitor}", at=10_000 * visitor)]
+    assert "relay" not in rules(run(engine, flows=flows))
+
+
+# Rules that had no test
+
+
+def test_thousands_of_connections_a_minute_to_one_peer_are_a_strobe_and_a_few_are_not(engine):
+    rapid = [flow(number / 3, target="192.0.2.9") for number in range(10_500)]
+    calm = [flow(number * 1.5, "10.0.0.8", "192.0.2.10") for number in range(10_500)]
+    found = [row for row in run(engine, flows=[*rapid, *calm]) if row["rule"] == "strobe"]
+    assert [(row["source"]["value"], row["target"]["value"], row["severity"]) for row in found] == [
+        (VICTIM, "192.0.2.9", "low")
+    ]
+    assert found[0]["counts"]["connections"] == 10_500
+
+
+def test_a_long_connection_to_a_peer_of_many_hosts_or_of_an_hour_is_not_told(engine):
+    hours = 6 * 3_600_000
+    office = [flow(0, f"10.0.1.{host}", "198.51.100.9", duration=hours) for host in range(4)]
+    inside = flow(0, target="10.0.0.9", duration=hours)
+    brief = flow(0, target="192.0.2.3", duration=3_600_000)
+    assert "long_connection" not in rules(run(engine, flows=[*office, inside, brief]))
+
+
+def test_failing_names_need_many_zones_in_one_stretch_that_never_exist(engine):
+    drawn = random.Random(9)
+    made = ["".join(drawn.choice("bcdfghjklmnpqrstvwxz") for _ in range(12)) for _ in range(25)]
+    few = [question(i * 3, f"{name}.net", "NXDOMAIN") for i, name in enumerate(made[:19])]
+    apart = [question(i * 7_200, f"{name}.org", "NXDOMAIN", "10.0.0.8") for i, name in enumerate(made)]
+    exist = [question(i * 3, f"{name}.com", "NXDOMAIN", "10.0.0.9") for i, name in enumerate(made)]
+    exist += [question(900 + i, f"www.{name}.com", source="10.0.0.10") for i, name in enumerate(made)]
+    assert run(engine, questions=[*few, *apart, *exist]) == []
+
+
+def test_answers_of_data_types_make_short_names_a_tunnel(engine):
+    short = [f"{number:08x}" for number in range(40)]
+    carried = [question(i, f"{name}.t.example.com", query_type="TXT") for i, name in enumerate(short)]
+    plain = [question(i, f"{name}.cdn.example.org", query_type="A") for i, name in enumerate(short)]
+    [told] = run(engine, questions=[*carried, *plain])
+    assert (told["rule"], told["target"]["value"], told["counts"]["data_types"]) == ("dns_tunnel", "example.com", 40)
+
+
+def test_without_a_baseline_only_a_wide_fan_out_is_told_and_told_low(engine):
+    reached = [flow(60 * host, target=f"10.0.2.{host}", port=445) for host in range(8)]
+    [told] = [row for row in run(engine, flows=reached) if row["rule"] == "admin_fan_out"]
+    assert (told["severity"], told["counts"]["hosts"], told["counts"]["cold_start"]) == ("low", 8, 1)
+    assert "admin_fan_out" not in rules(run(engine, flows=reached[:7]))
+
+
+def test_a_service_that_appears_after_days_is_told(engine):
+    days = [flow(day * DAY, "10.0.0.3", "10.0.0.200", 443) for day in range(6)]
+    late = flow(5 * DAY + 60, "10.0.0.3", "10.0.0.200", 4444)
+    [told] = run(engine, flows=[*days, late])
+    assert (told["rule"], told["target"]["value"], told["target"]["service"]) == (
+        "new_service",
+        "10.0.0.200",
+        "4444/tcp",
+    )
