@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import pickle
 import random
 import resource
@@ -43,6 +44,8 @@ BAD_NAMES = ("malicious", "GHSA-", "unsafe", "dns_", "cloudpickle", "keyerror", 
 BENIGN_NAMES = ("benign0", "int_array", "object_array", "new_pytorch", "pytorch_model")
 SMALL_FILES = 2000
 PEER_SECONDS = 120
+QUIET = {"PROMPTFOO_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
+"""Keeps peers from telling their makers what they were asked, which takes longer than the scan without a network."""
 
 
 def files_of(arguments: argparse.Namespace, scratch: Path) -> dict[str, tuple[list[Path], list[Path]]]:
@@ -71,10 +74,12 @@ def theirs(name: str, command: str, paths: Sequence[Path], workers: int) -> dict
     def ask(path: Path) -> str:
         given = [command, *(word.format(path=path) for word in ARGUMENTS[name])]
         try:
-            code = subprocess.run(given, capture_output=True, timeout=PEER_SECONDS, cwd="/").returncode
+            done = subprocess.run(
+                given, capture_output=True, timeout=PEER_SECONDS, cwd="/", env={**os.environ, **QUIET}
+            )
         except subprocess.TimeoutExpired:
             return "crashed"
-        return "passed" if code == 0 else "held up" if code > 0 else "crashed"
+        return "passed" if done.returncode == 0 else "held up" if done.returncode > 0 else "crashed"
 
     with ThreadPoolExecutor(workers) as pool:
         return dict(zip(paths, pool.map(ask, paths), strict=True))
