@@ -25,6 +25,9 @@ from casemate.evidence.readers.evtx_chunks import CHUNK_BYTES, FILE_HEADER_BYTES
 ROWS_AT_ONCE = 131_072
 PROBES = 9
 """Rows of one log that are looked for in others: the first that are left of it (its first line may be cut)."""
+FEWEST_ALIKE = 3
+"""So many of these rows must be alike at one place, or all but one (which may be cut): mails and other texts share
+their usual lines with hundreds of others, here and there."""
 MOST_HITS = 1_000
 """A row that so many others are like says nothing."""
 MOST_SHIFTS = 4
@@ -64,17 +67,26 @@ def line_pairs(store: Store, table: str, family: Mapping[str, str]) -> dict[tupl
             if (text, length) in probes and len(found) <= MOST_HITS and name in family:
                 found.append((family[name], offset))
     counted: dict[tuple[str, str], dict[int, int]] = defaultdict(lambda: defaultdict(int))
+    telling: dict[str, int] = defaultdict(int)
     for key, found in hits.items():
         if len(found) > MOST_HITS:
             continue
         for later, at in probes.get(key, ()):
+            telling[later] += 1
             for earlier, offset in found:
                 if earlier != later and offset > at:
                     counted[earlier, later][offset - at] += 1
     return {
-        pair: sorted(shifts, key=lambda shift: (-shifts[shift], shift))[:MOST_SHIFTS]
-        for pair, shifts in counted.items()
+        (earlier, later): likely
+        for (earlier, later), shifts in counted.items()
+        if (likely := _likely(shifts, min(FEWEST_ALIKE, max(telling[later] - 1, 1))))
     }
+
+
+def _likely(shifts: Mapping[Shift, int], fewest: int) -> list[Shift]:
+    """Where enough rows are alike, most of them first."""
+    likely = (shift for shift, alike in shifts.items() if alike >= fewest)
+    return sorted(likely, key=lambda shift: (-shifts[shift], shift))[:MOST_SHIFTS]
 
 
 def _first_rows(

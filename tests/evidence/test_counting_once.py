@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ingest_case import opened, rows_of, take
 
 from casemate.case import Case
+from casemate.evidence.overlap_candidates import line_pairs
 
 
 def access(number: int) -> bytes:
@@ -160,3 +161,19 @@ def test_a_grown_log_and_a_cut_one_count_once(tmp_path: Path) -> None:
             take(case, tmp_path / name)
     with opened(tmp_path / "case") as case:
         assert len(counted(case, "web_access")) == 90
+
+
+def test_texts_that_share_their_usual_lines_are_not_compared_pair_by_pair(tmp_path: Path) -> None:
+    folder = tmp_path / "mails"
+    folder.mkdir()
+    for number in range(60):
+        head = [f"Received: from relay{number}.example", *["X-Hop: next"] * (number % 7), f"Message-ID: <{number}>"]
+        usual = ["MIME-Version: 1.0", "Content-Type: text/plain", f"Subject: notice {number}", "", f"Dear {number},"]
+        (folder / f"{number:02}.eml").write_text("\n".join([*head, *usual, "", "MIME-Version: 1.0", "bye"]) + "\n")
+    with opened(tmp_path / "case") as case:
+        take(case, folder)
+        rows = rows_of(case, "evidence")
+        family = {row["evidence"]: row["evidence"] for row in rows}
+        assert len(family) == 60
+        assert line_pairs(case.store, "lines", family) == {}
+        assert sum(row["kept"] for row in rows) == len(rows_of(case, "lines"))
