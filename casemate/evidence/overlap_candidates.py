@@ -26,8 +26,10 @@ ROWS_AT_ONCE = 131_072
 PROBES = 9
 """Rows of one log that are looked for in others: the first that are left of it (its first line may be cut)."""
 FEWEST_ALIKE = 3
-"""So many of these rows must be alike at one place, or all but one (which may be cut): mails and other texts share
-their usual lines with hundreds of others, here and there."""
+"""So many of these rows, one after the other, must be alike, or all but one (which may be cut): mails and other texts
+share their usual lines with hundreds of others, here and there."""
+FEW_LOGS = 4
+"""A row that no more logs hold is enough by itself."""
 MOST_HITS = 1_000
 """A row that so many others are like says nothing."""
 MOST_SHIFTS = 4
@@ -50,10 +52,12 @@ def line_pairs(store: Store, table: str, family: Mapping[str, str]) -> dict[tupl
         (log that begins earlier, log that begins inside it) -> where it may, the likeliest first.
     """
     said = SAID_BY.get(table, "time_raw")
-    probes: dict[tuple[str, int], list[tuple[str, int]]] = defaultdict(list)
+    probes: dict[tuple[str, int], list[tuple[str, int, int]]] = defaultdict(list)
+    rows_of: dict[str, int] = {}
     for root, rows in _first_rows(store, table, said, family).items():
-        for text, length, offset in rows:
-            probes[text, length].append((root, offset))
+        rows_of[root] = len(rows)
+        for place, (text, length, offset) in enumerate(rows):
+            probes[text, length].append((root, place, offset))
     texts = pa.array(sorted({text for text, _ in probes}), pa.string())
     lengths = pa.array(sorted({length for _, length in probes}), pa.int64())
     hits: dict[tuple[str, int], list[tuple[str, int]]] = defaultdict(list)
@@ -66,27 +70,48 @@ def line_pairs(store: Store, table: str, family: Mapping[str, str]) -> dict[tupl
             found = hits[text, length]
             if (text, length) in probes and len(found) <= MOST_HITS and name in family:
                 found.append((family[name], offset))
-    counted: dict[tuple[str, str], dict[int, int]] = defaultdict(lambda: defaultdict(int))
-    telling: dict[str, int] = defaultdict(int)
+    alike: dict[tuple[str, str], dict[Shift, set[int]]] = defaultdict(lambda: defaultdict(set))
+    silent: dict[str, set[int]] = defaultdict(set)
+    telling: dict[tuple[str, str], set[Shift]] = defaultdict(set)
     for key, found in hits.items():
-        if len(found) > MOST_HITS:
-            continue
-        for later, at in probes.get(key, ()):
-            telling[later] += 1
+        rare = len({name for name, _ in found}) <= FEW_LOGS
+        for later, place, at in probes.get(key, ()):
+            if len(found) > MOST_HITS:
+                silent[later].add(place)
+                continue
             for earlier, offset in found:
                 if earlier != later and offset > at:
-                    counted[earlier, later][offset - at] += 1
-    return {
-        (earlier, later): likely
-        for (earlier, later), shifts in counted.items()
-        if (likely := _likely(shifts, min(FEWEST_ALIKE, max(telling[later] - 1, 1))))
-    }
+                    alike[earlier, later][offset - at].add(place)
+                    if rare:
+                        telling[earlier, later].add(offset - at)
+    likely = {pair: _likely(shifts, rows_of[pair[1]], silent[pair[1]], telling[pair]) for pair, shifts in alike.items()}
+    return {pair: shifts for pair, shifts in likely.items() if shifts}
 
 
-def _likely(shifts: Mapping[Shift, int], fewest: int) -> list[Shift]:
-    """Where enough rows are alike, most of them first."""
-    likely = (shift for shift, alike in shifts.items() if alike >= fewest)
-    return sorted(likely, key=lambda shift: (-shifts[shift], shift))[:MOST_SHIFTS]
+def _likely(alike: Mapping[Shift, Set[int]], rows: int, silent: Set[int], telling: Set[Shift]) -> list[Shift]:
+    """Where a telling row is alike, or enough of the first rows one after the other; most of them first.
+
+    Args:
+        alike: place of the other log -> which of the rows are alike there.
+        rows: how many rows were looked for.
+        silent: those of them that say nothing.
+        telling: places where a row is alike that few logs hold (the others may be taken out already).
+    """
+    fewest = min(FEWEST_ALIKE, max(rows - len(silent) - 1, 1))
+    counted = {shift: _one_after_the_other(places, rows, silent) for shift, places in alike.items()}
+    likely = (shift for shift, number in counted.items() if number >= fewest or shift in telling)
+    return sorted(likely, key=lambda shift: (-counted[shift], shift))[:MOST_SHIFTS]
+
+
+def _one_after_the_other(places: Set[int], rows: int, silent: Set[int]) -> int:
+    """How many rows are alike from the first on, or from the second: the first may be cut."""
+    number = 0
+    for place in range(0 if 0 in places or 0 in silent else 1, rows):
+        if place in places:
+            number += 1
+        elif place not in silent:
+            break
+    return number
 
 
 def _first_rows(
