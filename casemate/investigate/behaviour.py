@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from casemate import views as ocsf_views
 from casemate.case import Case
 from casemate.detect import behaviour
 from casemate.detect.behaviour import ANALYTICS, COLUMNS_READ, READ_CLASSES, infer_own, read_once, run_all
-from casemate.detect.behaviour.networks import PRIVATE, OwnNetworks
+from casemate.detect.behaviour.networks import PRIVATE, OwnNetworks, is_address
 from casemate.engine.parts import Part
 from casemate.engine.protocol import Engine
 from casemate.explore.tables import native_filled, stored_tables
 from casemate.investigate.phases import code_of, digest, fingerprint, phase_state
 from casemate.schema.findings import FINDING_RECORDS, FINDINGS
-from casemate.settings import PRIVATE_NETWORKS
+from casemate.settings import PRIVATE_NETWORKS, Settings
 from casemate.views import fed_classes, ocsf_tables
 
 PHASE = "behaviour"
@@ -37,7 +37,7 @@ def detect_behaviour(case: Case, engine: Engine) -> BehaviourRun:
     filled = native_filled(stored)
     ocsf = ocsf_tables(engine.read, filled, fed_classes(filled, READ_CLASSES), COLUMNS_READ)
     read = read_once(ocsf, engine.batches, engine.hold)
-    own = infer_own(given, read, engine.batches, engine.hold)
+    own = replace(infer_own(given, read, engine.batches, engine.hold), core=_core_addresses(case.settings))
     before = phase_state(case, PHASE)
     settings = [repr(analytic.settings) for analytic in ANALYTICS]
     inputs = digest([code_of(behaviour, ocsf_views), own, *settings, *fingerprint(case, *filled)])
@@ -57,6 +57,11 @@ def detect_behaviour(case: Case, engine: Engine) -> BehaviourRun:
 def _inferred(own: OwnNetworks) -> tuple[str, ...]:
     """Addresses inferred to be the own ones, without the private ranges."""
     return tuple(network for network in own.networks if network not in PRIVATE) if own.inferred else ()
+
+
+def _core_addresses(settings: Settings) -> tuple[str, ...]:
+    """The core assets that are named by an address."""
+    return tuple(sorted({text for asset in settings.core for text in asset.match if is_address(text)}))
 
 
 def _rows(parts: tuple[Part, ...], table: str) -> int:

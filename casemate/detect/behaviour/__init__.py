@@ -62,7 +62,7 @@ def _derive(read: Read, own: OwnNetworks, batches: Batches, hold: Hold) -> Read:
     for derived in DERIVED:
         first = derived.reads[0]
         given = [tables[name] for name in derived.reads if name in tables]
-        if rows.get(first, 0) and possible.get(derived.name, 1):
+        if rows.get(first, 0) and possible.get(derived.name, 1) and derived.wanted(own):
             tables[derived.name] = hold(derived.build(*given, own))
             counted = _possible(tables[derived.name], derived.name, batches)
             rows[derived.name] = counted.pop(derived.name)

@@ -12,6 +12,14 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
+from casemate.detect.behaviour.assets import RULES as ASSET_RULES
+from casemate.detect.behaviour.assets import (
+    AssetSettings,
+    asset_connections,
+    asset_pairs,
+    left_after_reading,
+    sent_after_reading,
+)
 from casemate.detect.behaviour.beacons import RULES as BEACON_RULES
 from casemate.detect.behaviour.beacons import (
     BeaconSettings,
@@ -69,6 +77,7 @@ from casemate.detect.behaviour.long_connections import (
     long_connections,
     may_last,
 )
+from casemate.detect.behaviour.networks import OwnNetworks
 from casemate.detect.behaviour.pairs import pairs
 from casemate.detect.behaviour.relays import RULES as RELAY_RULES
 from casemate.detect.behaviour.relays import (
@@ -111,13 +120,14 @@ class Derived:
     """A table that several sources read, or that decides whether one is worth building.
 
     ``build(*tables, own)`` takes the tables named in `reads`; it is executed once, where a row of the first of them is
-    `possible`.
+    `possible`, and only if it is `wanted`.
     """
 
     name: str
     reads: tuple[str, ...]
     build: Callable[..., ibis.Table]
     possible: Possible | None = None
+    wanted: Callable[[OwnNetworks], bool] = lambda _own: True
 
 
 @dataclass(frozen=True)
@@ -143,7 +153,7 @@ class Analytic:
 
 PAIRS = "pairs"
 _BEACONS, _SCANS, _LONG, _TUNNELS = BeaconSettings(), ScanSettings(), LongSettings(), TunnelSettings()
-_RELAYS = RelaySettings()
+_RELAYS, _ASSETS = RelaySettings(), AssetSettings()
 _LEAVING, _LATERAL, _COORDINATION = ExfiltrationSettings(), LateralSettings(), CoordinationSettings()
 DERIVED: tuple[Derived, ...] = (
     Derived(PAIRS, ("network_activity",), lambda network, own: pairs(network, own.networks)),
@@ -158,6 +168,13 @@ DERIVED: tuple[Derived, ...] = (
         (PAIRS,),
         lambda table, _own: leaving_pairs(table, _LEAVING),
         lambda t: sent_enough(t, _LEAVING),
+    ),
+    Derived(
+        "asset_pairs",
+        (PAIRS,),
+        lambda table, own: asset_pairs(table, own.core, _ASSETS),
+        lambda t: sent_enough(t, _LEAVING),
+        lambda own: bool(own.core),
     ),
     Derived("new_pairs", (PAIRS,), lambda table, _own: new_pairs(table, _LATERAL), answered_inside),
     Derived(
@@ -179,6 +196,7 @@ CHOSEN = (
     "clocked_pairs",
     "lasting_pairs",
     "leaving_pairs",
+    "asset_pairs",
     "new_pairs",
     "relayed_pairs",
     "shared_orders",
@@ -251,6 +269,14 @@ ANALYTICS: tuple[Analytic, ...] = (
         suspicious_days,
         exfiltration,
         _LEAVING,
+    ),
+    Analytic(
+        "assets",
+        ASSET_RULES,
+        (Source(("asset_pairs", LOOKED_AT), asset_connections, _ASSETS),),
+        left_after_reading,
+        sent_after_reading,
+        _ASSETS,
     ),
     Analytic(
         "lateral",

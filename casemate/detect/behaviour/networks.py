@@ -48,11 +48,15 @@ _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 
 @dataclass(frozen=True)
 class OwnNetworks:
-    """The own address space: CIDR networks, whether it was inferred, and the sentence that says so."""
+    """The own address space: CIDR networks, whether it was inferred, and the sentence that says so.
+
+    `core` are the addresses of the core assets in it.
+    """
 
     networks: tuple[str, ...]
     inferred: bool
     statement: str
+    core: tuple[str, ...] = ()
 
 
 def own_networks(given: Sequence[str], inferred_hosts: Iterable[str] = ()) -> OwnNetworks:
@@ -82,6 +86,15 @@ def _host_network(text: str) -> str | None:
         return str(ipaddress.ip_network(text))
     except ValueError:
         return None
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is one address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def talking_pairs(network: ibis.Table) -> ibis.Table:

@@ -6,6 +6,7 @@ from __future__ import annotations
 # (what an Ibis column can do depends on its table, which is known at run time only)
 import json
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import ibis
@@ -90,14 +91,14 @@ def rows_of(kind: EventClass, rows: list[dict]) -> pa.Table:
     return pa.Table.from_pylist(filled, schema=kind.schema.to_pyarrow())
 
 
-def run(engine: DuckDBEngine, *, flows=(), questions=(), requests=()) -> list[dict]:
+def run(engine: DuckDBEngine, *, flows=(), questions=(), requests=(), own=OWN) -> list[dict]:
     """Findings of everything but scans and logons, with the counts of their why-trees."""
     given = {NETWORK_ACTIVITY.name: flows, DNS_ACTIVITY.name: questions, HTTP_ACTIVITY.name: requests}
     ocsf = {
         kind.name: engine.hold(ibis.memtable(rows_of(kind, list(given.get(kind.name, ()))))) for kind in READ_CLASSES
     }
     rows = []
-    for found in run_all(read_once(ocsf, engine.batches, engine.hold), OWN, engine.batches, engine.hold):
+    for found in run_all(read_once(ocsf, engine.batches, engine.hold), own, engine.batches, engine.hold):
         counted = sum(batch.num_rows for batch in found.records())
         made = found.findings.to_pylist()
         assert counted >= len(made)
@@ -400,3 +401,39 @@ def test_a_service_that_appears_after_days_is_told(engine):
         "10.0.0.200",
         "4444/tcp",
     )
+
+
+# What leaves after a core asset was read
+
+ASSET = "10.0.9.9"
+WITH_CORE = replace(OWN, core=(ASSET,))
+
+
+def read_and_sent(read: int = 60_000_000, sent: int = 40_000_000, later: float = 4_000) -> list[dict]:
+    return [
+        flow(3 * DAY + 900, target=ASSET, port=445, traffic_bytes_in=read, traffic_bytes_out=9_000),
+        flow(3 * DAY + 900 + later, target=CONTROLLER, traffic_bytes_out=sent, traffic_bytes_in=20_000),
+    ]
+
+
+def test_much_that_leaves_after_a_core_asset_was_read_is_told_with_both(engine):
+    found = run(engine, flows=read_and_sent(), own=WITH_CORE)
+    [told] = [row for row in found if row["rule"] == "sent_after_asset_read"]
+    assert (told["source"]["value"], told["target"]["value"]) == (VICTIM, CONTROLLER)
+    assert (told["severity"], told["outcome"], told["confidence"]) == ("medium", "unknown", "medium")
+    counts = told["counts"]
+    assert (counts["asset"], counts["bytes_read"], counts["bytes_out"]) == (ASSET, 60_000_000, 40_000_000)
+
+
+def test_what_leaves_before_too_little_too_late_or_as_always_is_not_told(engine):
+    usual = [flow(day * DAY + 50, target=CONTROLLER, traffic_bytes_out=30_000_000) for day in range(3)]
+    office = [flow(at, f"10.0.1.{at}", CONTROLLER) for at in range(4)]
+    for flows in (
+        read_and_sent(later=-600),
+        read_and_sent(later=2 * DAY),
+        read_and_sent(sent=11_000_000),
+        [*usual, *read_and_sent()],
+        [*office, *read_and_sent()],
+    ):
+        assert "sent_after_asset_read" not in rules(run(engine, flows=flows, own=WITH_CORE))
+    assert "sent_after_asset_read" not in rules(run(engine, flows=read_and_sent()))
