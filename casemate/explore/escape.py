@@ -22,6 +22,14 @@ def visible(text: str, width: int | None = None) -> str:
     return shown
 
 
+def visible_end(text: str, width: int) -> str:
+    """Like :func:`visible`, but of a path the end is kept, which tells files of one folder apart."""
+    if "/" not in text or len(text) <= width:
+        return visible(text, width)
+    kept = visible(text[-(width - 1) :])
+    return "…" + kept[-(width - 1) :]
+
+
 def _shown(character: str) -> str:
     category = unicodedata.category(character)
     if category.startswith("M"):  # combining marks stack over neighbouring lines

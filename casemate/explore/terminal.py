@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from casemate.explore.blind_spots import KINDS_THAT_HIDE
-from casemate.explore.escape import visible
+from casemate.explore.escape import visible, visible_end
 from casemate.explore.origins_text import summary_line
 from casemate.explore.summary import Ranked, RunFacts, SummaryInput, Timeline
 from casemate.incident.attempts import definition
@@ -187,7 +187,7 @@ def _scopes(counted: dict[str, int]) -> list[Text]:
     known = sorted(((name, number) for name, number in counted.items() if name), key=lambda one: (-one[1], one[0]))
     if not known:
         return []
-    busiest = ", ".join(f"{visible(name, 40)} {number:,}" for name, number in known[:4])
+    busiest = ", ".join(f"{visible_end(name, 40)} {number:,}" for name, number in known[:4])
     line = Text("  against ", style="dim")
     return _folded(line.append(f"{len(known):,} {_plural('target', len(known))}: {busiest}"))
 
@@ -205,7 +205,7 @@ def _top(label: str, rows: Sequence[Ranked]) -> list[Text]:
     lines = [Text(f"{label}", style="dim")]
     for row in rows[:SHOWN_TOP]:
         line = Text("  ")
-        line.append(_pad(visible(row.value, 30), 32), style="bold" if row.succeeded else "")
+        line.append(_pad(visible_end(row.value, 30), 32), style="bold" if row.succeeded else "")
         line.append(f"{row.signal:>4}  {row.rules} {_plural('rule', row.rules)}, ")
         line.append(f"{row.findings:,} {_plural('finding', row.findings)}")
         if row.succeeded:
