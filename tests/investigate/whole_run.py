@@ -56,9 +56,11 @@ def command(*words: str | Path) -> Outcome:
 
 
 def start(*words: str | Path, home: Path, before: Callable[[], None] | None = None) -> subprocess.Popen[bytes]:
-    """Begin one command in a process (and process group) of its own."""
+    """Begin one command in a process (and process group) of its own; `before` limits what it may do."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment |= {"CASEMATE_HOME": str(home), "PYTHONPYCACHEPREFIX": str(home / "pycache"), "COLUMNS": "80"}
+    if before is not None:  # Python does not notice when a limit cuts its compiled files off, and trips over them later
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
     return subprocess.Popen(
         [sys.executable, "-c", ENTRY, *(str(word) for word in words)],
         stdout=subprocess.PIPE,
