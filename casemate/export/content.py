@@ -25,8 +25,8 @@ from casemate.detect.coverage import HOST_COLUMNS
 from casemate.engine.duckdb import DuckDBEngine
 from casemate.engine.protocol import Engine
 from casemate.explore.tables import native_filled, stored_tables
-from casemate.masking import mask, mask_value
 from casemate.export.stretches import Stretch, moment, stretches
+from casemate.masking import mask, mask_value
 from casemate.schema.native import FIXED_NAMES
 from casemate.triage import Annotation, annotations_of
 
