@@ -8,7 +8,6 @@ and objects), anything that follows external links, external storage and virtual
 from __future__ import annotations
 
 import importlib
-import io
 import json
 import re
 from typing import Any
@@ -20,6 +19,7 @@ from casemate.detect.artifacts.formats.base import Format
 from casemate.detect.artifacts.formats.json_document import judge_document
 from casemate.detect.artifacts.inspection import Inspection
 from casemate.detect.artifacts.sources.text import look_for_encoded
+from casemate.detect.artifacts.window import Window
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 FIRST_PLACES = (0, 512, 1024, 2048, 4096, 8192)
@@ -89,7 +89,7 @@ def _walk(content: Content, inspection: Inspection) -> None:
     import h5py
 
     try:
-        with h5py.File(_Window(content), "r") as file:
+        with h5py.File(Window(content), "r") as file:
             _Walk(file, inspection).walk()
     except MemoryError:
         raise
@@ -128,33 +128,6 @@ def _end_of_file(content: Content, start: int) -> int:
     version = content.read(start + 8, 1)
     place = {b"\0": 40, b"\1": 44, b"\2": 28, b"\3": 28}.get(version)
     return start + int.from_bytes(content.read(start + place, 8), "little") if place else 0
-
-
-class _Window(io.RawIOBase):
-    """A content as a file that can only be read."""
-
-    def __init__(self, content: Content) -> None:
-        self._content = content
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._position = max(0, (0, self._position, self._content.size)[whence] + offset)
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._content.read(self._position, len(buffer))
-        buffer[: len(data)] = data
-        self._position += len(data)
-        return len(data)
 
 
 class _Walk:

@@ -15,9 +15,9 @@ import zipfile
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.contract import CORRUPT_MODEL, MALICIOUS_PACKAGE, Rule
 from casemate.detect.artifacts.formats.base import Format
-from casemate.detect.artifacts.formats.hdf5 import _Window
 from casemate.detect.artifacts.formats.native_code import kind_of
 from casemate.detect.artifacts.inspection import Inspection, TooMuchError
+from casemate.detect.artifacts.window import Window
 
 MOST_MEMBERS = 100_000
 MOST_MEMBER = 64 << 20
@@ -50,7 +50,7 @@ def inspect(content: Content, inspection: Inspection) -> None:
 
 
 def _inspect(content: Content, inspection: Inspection) -> None:
-    with zipfile.ZipFile(_Window(content)) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(Window(content)) as archive:  # type: ignore[arg-type]
         members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
         if len(members) > MOST_MEMBERS:
             return  # the zip format tells
