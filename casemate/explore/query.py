@@ -25,29 +25,8 @@ from casemate.case import Case
 from casemate.engine.files import inside
 from casemate.errors import BadInput, CannotFinish, CaseDamaged, CasemateError, LimitReached
 from casemate.explore.rows import json_rows
+from casemate.explore.tables import DERIVED
 from casemate.limits import Limits
-from casemate.schema.attempts import ATTEMPT_FINDINGS, ATTEMPTS
-from casemate.schema.case_tables import EVIDENCE, REGISTRATIONS, REJECTS
-from casemate.schema.findings import FINDING_RECORDS, FINDINGS
-from casemate.schema.rules import MATCHED, RULES, SUPPRESSED
-from casemate.schema.tuning import SUPPRESSED_FINDINGS, SUPPRESSED_RECORDS, TUNING_EFFECTS
-
-CASE_TABLES: dict[str, pa.Schema] = {
-    "evidence": EVIDENCE,
-    "registrations": REGISTRATIONS,
-    "rejects": REJECTS,
-    "findings": FINDINGS,
-    "finding_records": FINDING_RECORDS,
-    "attempts": ATTEMPTS,
-    "attempt_findings": ATTEMPT_FINDINGS,
-    "rules": RULES,
-    "suppressed": SUPPRESSED,
-    "suppressed_findings": SUPPRESSED_FINDINGS,
-    "suppressed_records": SUPPRESSED_RECORDS,
-    "tuning_effects": TUNING_EFFECTS,
-    "matched": MATCHED,
-}
-"""Tables that can be asked in every case, empty where nothing was written."""
 
 SQL_BYTES = 1024 * 1024
 OUTPUT_BYTES = 4 * 1024 * 1024 * 1024
@@ -130,7 +109,7 @@ def query(
     if length > SQL_BYTES or "\x00" in sql:
         raise BadInput(f"a query may be {SQL_BYTES} bytes long and hold no NUL")
     limits = limits or case.settings.limits
-    schemas = {**(extra_tables or {}), **CASE_TABLES}
+    schemas = {**(extra_tables or {}), **DERIVED}
     for attempt in range(TRIES):
         try:
             child = _Child(_specification(case, sql, limits, extra_views or {}, schemas), limits)

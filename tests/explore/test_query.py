@@ -18,7 +18,8 @@ import pytest
 from casemate.case import Case
 from casemate.engine.compaction import compact
 from casemate.errors import BadInput, CaseDamaged, CasemateError, LimitReached
-from casemate.explore.query import CASE_TABLES, query
+from casemate.explore.query import query
+from casemate.explore.tables import DERIVED
 from casemate.limits import Limits
 from casemate.schema.native import NativeTable
 
@@ -83,7 +84,7 @@ def test_rows_of_all_live_parts(case: Case) -> None:
 
 
 def test_tables_without_rows_are_empty_with_their_columns(case: Case) -> None:
-    for name, schema in CASE_TABLES.items():
+    for name, schema in DERIVED.items():
         result = query(case, f"SELECT * FROM {name}", SMALL)
         assert result.columns == schema.names
         assert list(result) == []
@@ -93,7 +94,7 @@ def test_tables_without_rows_are_empty_with_their_columns(case: Case) -> None:
 
 def test_the_schema_can_be_asked(case: Case) -> None:
     answer = ask(case, "SELECT table_name FROM information_schema.tables ORDER BY 1")
-    assert [row["table_name"] for row in answer] == sorted([*CASE_TABLES, "events"])
+    assert [row["table_name"] for row in answer] == sorted([*DERIVED, "events"])
     answer = ask(case, "SELECT DISTINCT data_type FROM information_schema.columns WHERE column_name = 'time_end'")
     assert answer == [{"data_type": "TIMESTAMP WITH TIME ZONE"}]
     assert "events" in {row["name"] for row in ask(case, "SHOW TABLES")}
