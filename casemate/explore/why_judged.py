@@ -67,6 +67,16 @@ SEVERAL_DECIDE: dict[str, str] = dict.fromkeys(
     "how regular gaps and sizes are decides together with how rare and how old the peer is (`decided` says what did); "
     "fewer contacts than `contacts` would not be looked at",
 ) | {
+    "guessing_from_network": "there must be `neighbours` addresses of one network (of IPv6 `neighbours_ipv6`) that "
+    "never got in, with `failures_together` failures in one episode",
+    "distributed_spraying": "sources of `networks` networks that never got in must fail with `accounts` accounts",
+    "distributed_spraying_known": "sources of `networks` networks that never got in must fail with `accounts` "
+    "accounts, `accounts_in_use` of which got in from elsewhere",
+    "relay": "a session from outside of `session_milliseconds` and `session_bytes` each way, and `peers` new peers "
+    "while it lasts, which carry as much within a factor of `factor`; a host with more than `visitors` such sources is "
+    "a gateway",
+    "sent_after_asset_read": "`read_bytes` must be read from the core asset, and `left_bytes`, `share` and `times` "
+    "decide on what leaves afterwards",
     "slow_scan": "fewer different services or hosts than `tried` would not be named, nor would a source most of whose "
     "connections were answered",
     "network_scan": "fewer different services or hosts than `tried`, or fewer addresses of the network than "

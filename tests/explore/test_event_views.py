@@ -70,7 +70,7 @@ def test_only_what_is_named_is_compiled(root: Path) -> None:
         assert not event_views(case, "SELECT * FROM findings").views
         assert set(event_views(case, "SELECT * FROM Authentication").views) == {"authentication"}
         listed = event_views(case, "SELECT * FROM information_schema.tables")
-    assert set(listed.views) == {"authentication", "network_activity"}
+    assert set(listed.views) == {"authentication", "network_activity", "ssh_activity"}
     assert set(listed.views) | set(listed.empty) >= {kind.name for kind in EVENT_CLASSES}
 
 
