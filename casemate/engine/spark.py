@@ -111,10 +111,17 @@ class SparkEngine:
         return pa.RecordBatchReader.from_batches(table.schema, table.to_batches(BATCH_ROWS))
 
     def hold(self, expr: ibis.Table) -> ibis.Table:
-        """Execute an expression once; its rows as a table that lives as long as this engine."""
-        # asked of this connection by name: a table without records would find DuckDB as its engine
-        self._connection._run_pre_execute_hooks(expr)  # makes its tables in memory known, which Ibis forgets here
-        return self._connection._cached_table(expr)
+        """Execute an expression once; its rows as a table that lives as long as this engine.
+
+        A cached table would carry the plans of all tables it came from into each later question: those of a dozen
+        held tables were too much for the driver's memory.  A checkpoint holds rows and no plan.
+        """
+        self._connection._run_pre_execute_hooks(expr)
+        self._views += 1
+        name = f"casemate_{self._views}"
+        held = self._session.sql(self._connection.compile(expr)).localCheckpoint(eager=True)
+        held.createOrReplaceTempView(name)
+        return self._connection.table(name)
 
     def collect(self, expr: ibis.Table) -> pa.Table:
         """Execute an expression and return its rows."""
