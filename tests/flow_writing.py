@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
+
+from packet_writing import Bytes
 
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Tally
 
@@ -15,20 +16,6 @@ NOW = 1_700_000_000
 UPTIME = 5_000_000
 """Seconds since 1970 and milliseconds since the start of the exporter that headers say."""
 SYN, ACK, FIN, RST, PUSH = 2, 16, 1, 4, 8
-
-
-@dataclass(frozen=True)
-class Bytes:
-    """A source of evidence in memory."""
-
-    content: bytes
-
-    @property
-    def size(self) -> int:
-        return len(self.content)
-
-    def open(self) -> io.BytesIO:
-        return io.BytesIO(self.content)
 
 
 @dataclass
