@@ -211,5 +211,5 @@ class _Events:
                 yield Rows(rows.table, rows.batch, counts=False)
 
 
-PCAP_READER = ReaderSpec("pcap", 3, TABLES, recognise_classic, read)
-PCAPNG_READER = ReaderSpec("pcapng", 3, TABLES, recognise_next_generation, read)
+PCAP_READER = ReaderSpec("pcap", 4, TABLES, recognise_classic, read)
+PCAPNG_READER = ReaderSpec("pcapng", 4, TABLES, recognise_next_generation, read)

@@ -1,8 +1,10 @@
 """From the bytes of a link to an IP packet and its transport segment.
 
-Link types after tcpdump.org's list; headers after RFC 791 (IPv4), RFC 8200 (IPv6 and its extension headers),
-IEEE 802.1Q (VLAN, also stacked), RFC 2784 (GRE), RFC 2516 (PPPoE).  Whatever is too short or unknown gives a word
-that says why it is no segment; that is counted, never an error.
+Link types after tcpdump.org's list: Ethernet (with the type or with LLC/SNAP), raw IP, BSD loopback, Linux cooked 1 and
+2, PPP in its framings, Cisco HDLC, and the logs of packet filters (NFLOG, PFLOG, enc).  802.11 is unwrapped to Ethernet
+in :mod:`packets.wireless`.  Headers after RFC 791 (IPv4), RFC 8200 (IPv6 and its extension headers), IEEE 802.1Q (VLAN,
+also stacked), RFC 3032 (MPLS), RFC 2516 (PPPoE); tunnels after RFC 2784 (GRE, also with ERSPAN), RFC 7348 (VXLAN) and
+RFC 8926 (Geneve).  Whatever is too short or unknown gives a word that says why it is no segment; that is counted, never an error.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from typing import NamedTuple
 
 ETHERNET, RAW, LOOP, LINUX_COOKED, LINUX_COOKED_2 = 1, 101, 108, 113, 276
 NULL, PPP, RAW_BSD, RAW_OPENBSD, IPV4_ONLY, IPV6_ONLY = 0, 9, 12, 14, 228, 229
+PPP_SERIAL, PPP_DAEMON, PPP_OVER_ETHERNET, PPP_WITH_DIRECTION = 50, 166, 51, 204
+CISCO_HDLC, BSD_ENCAPSULATED, PFLOG, NFLOG = 104, 109, 117, 239
 ETHERTYPE_IPV4, ETHERTYPE_IPV6 = 0x0800, 0x86DD
 VLANS = (0x8100, 0x88A8, 0x9100, 0x9200)
 PPPOE, MPLS = 0x8864, (0x8847, 0x8848)
@@ -19,7 +23,13 @@ TCP, UDP, ICMP, ICMP6, SCTP = 6, 17, 1, 58, 132
 EXTENSIONS = frozenset((0, 43, 60, 135, 139, 140))
 FRAGMENT, AUTHENTICATION = 44, 51
 IP_IN_IP, IPV6_IN_IP, GRE, ETHERTYPE_BRIDGED = 4, 41, 47, 0x6558
+MIRRORED, MIRRORED_3 = 0x88BE, 0x22EB
+"""ERSPAN inside GRE (draft-foschiano-erspan): what a switch was told to copy."""
+VXLAN_PORT, GENEVE_PORT = 4789, 6081
+SMALLEST_ETHERTYPE = 0x600
+"""Below it stands the length of an IEEE 802.3 frame, and LLC follows."""
 LIMIT_EXTENSIONS = 16
+PPP_PROTOCOLS = {0x21: ETHERTYPE_IPV4, 0x57: ETHERTYPE_IPV6}
 IPV6_FAMILIES = (10, 24, 28, 30)
 """AF_INET6 of the systems that write loopback captures."""
 
@@ -53,14 +63,15 @@ def network_layer(link: int, data: bytes) -> Ip | str:
                 vlans = (*vlans, _TWO.unpack_from(data, at)[0] & 0xFFF)
                 kind, at = _TWO.unpack_from(data, at + 2)[0], at + 4
             if kind == PPPOE:
-                kind = {0x21: ETHERTYPE_IPV4, 0x57: ETHERTYPE_IPV6}.get(_TWO.unpack_from(data, at + 6)[0], 0)
-                at += 8
+                kind, at = PPP_PROTOCOLS.get(_TWO.unpack_from(data, at + 6)[0], 0), at + 8
             elif kind in MPLS:
                 labels = 0
                 while not data[at + 2] & 1 and labels < 16:
                     at, labels = at + 4, labels + 1
                 at += 4
                 kind = ETHERTYPE_IPV4 if data[at] >> 4 == 4 else ETHERTYPE_IPV6
+            elif kind < SMALLEST_ETHERTYPE and data[at : at + 6] == b"\xaa\xaa\x03\x00\x00\x00":
+                kind, at = _TWO.unpack_from(data, at + 6)[0], at + 8
         elif link in (RAW, RAW_BSD, RAW_OPENBSD, IPV4_ONLY, IPV6_ONLY):
             kind, at = (ETHERTYPE_IPV6 if data[0] >> 4 == 6 else ETHERTYPE_IPV4), 0
         elif link == LINUX_COOKED:
@@ -70,14 +81,17 @@ def network_layer(link: int, data: bytes) -> Ip | str:
                 kind, at = _TWO.unpack_from(data, at + 2)[0], at + 4
         elif link == LINUX_COOKED_2:
             kind, at = _TWO.unpack_from(data, 0)[0], 20
-        elif link in (NULL, LOOP):
-            family = struct.unpack_from("<I", data)[0]
-            if family > 0xFFFF:  # written by a machine of the other byte order
-                family = struct.unpack_from(">I", data)[0]
-            kind, at = (ETHERTYPE_IPV6 if family in IPV6_FAMILIES else ETHERTYPE_IPV4 if family == 2 else 0), 4
-        elif link == PPP:
-            at = 4 if data[:2] == b"\xff\x03" else 2
-            kind = {0x21: ETHERTYPE_IPV4, 0x57: ETHERTYPE_IPV6}.get(_TWO.unpack_from(data, at - 2)[0], 0)
+        elif link in (NULL, LOOP, BSD_ENCAPSULATED):
+            kind, at = _family(data), 12 if link == BSD_ENCAPSULATED else 4
+        elif link in (PPP, PPP_SERIAL, PPP_DAEMON, PPP_OVER_ETHERNET, PPP_WITH_DIRECTION):
+            kind, at = _point_to_point(link, data)
+        elif link == CISCO_HDLC:
+            kind, at = _TWO.unpack_from(data, 2)[0], 4
+        elif link == PFLOG:
+            kind, at = ETHERTYPE_IPV4 if data[1] == 2 else ETHERTYPE_IPV6, data[0] + 3 & ~3
+        elif link == NFLOG:
+            kind, at, end = _filter_log(data)
+            data = data[:end]
         else:
             return f"link type {link}"
         if kind == ETHERTYPE_IPV4:
@@ -87,6 +101,46 @@ def network_layer(link: int, data: bytes) -> Ip | str:
     except (IndexError, struct.error):
         return "cut before its addresses"
     return "not IP"
+
+
+def _family(data: bytes) -> int:
+    family = struct.unpack_from("<I", data)[0]
+    if family > 0xFFFF:  # written by a machine of the other byte order
+        family = struct.unpack_from(">I", data)[0]
+    return ETHERTYPE_IPV6 if family in IPV6_FAMILIES else ETHERTYPE_IPV4 if family == 2 else 0
+
+
+def _point_to_point(link: int, data: bytes) -> tuple[int, int]:
+    """Type and place of what PPP carries (RFC 1661, RFC 1662): addresses may be left out, the protocol be one byte."""
+    if link == PPP_SERIAL and data[:2] in (b"\x0f\x00", b"\x8f\x00"):  # Cisco HDLC on the same line
+        return _TWO.unpack_from(data, 2)[0], 4
+    at = 0
+    if link == PPP_WITH_DIRECTION:
+        at = 1
+    elif link == PPP_OVER_ETHERNET:
+        at = 6
+    if link == PPP_DAEMON and data[0] <= 1:
+        at = 2 if data[1] == 3 else 1
+    elif data[at : at + 2] == b"\xff\x03":
+        at += 2
+    if data[at] & 1:
+        return PPP_PROTOCOLS.get(data[at], 0), at + 1
+    return PPP_PROTOCOLS.get(_TWO.unpack_from(data, at)[0], 0), at + 2
+
+
+def _filter_log(data: bytes) -> tuple[int, int, int]:
+    """Type, place and end of the packet in a message of NFLOG: values with length and type, in the host's order."""
+    kind = {2: ETHERTYPE_IPV4, 10: ETHERTYPE_IPV6}.get(data[0], 0)
+    for order in ("<", ">"):
+        at = 4
+        while at + 4 <= len(data):
+            size, name = struct.unpack_from(order + "HH", data, at)
+            if size < 4:
+                break
+            if name == 9:
+                return kind, at + 4, at + size
+            at += size + 3 & ~3
+    return 0, 4, len(data)
 
 
 def _ipv4(data: bytes, at: int, vlans: tuple[int, ...]) -> Ip | str:
@@ -142,7 +196,11 @@ def tunnelled(ip: Ip) -> Ip | None:
         if ip.protocol == GRE:
             flags, kind = payload[0], _TWO.unpack_from(payload, 2)[0]
             at = 4 + 4 * (bool(flags & 0x80) + bool(flags & 0x20) + bool(flags & 0x10))
-            if kind == ETHERTYPE_BRIDGED:
+            if kind == MIRRORED:  # its own header of 8 bytes is there where packets are numbered
+                at += 8 if flags & 0x10 else 0
+            elif kind == MIRRORED_3:
+                at += 20 if payload[at + 11] & 1 else 12
+            if kind in (ETHERTYPE_BRIDGED, MIRRORED, MIRRORED_3):
                 inner = network_layer(ETHERNET, payload[at:])
             elif kind in (ETHERTYPE_IPV4, ETHERTYPE_IPV6):
                 inner = network_layer(RAW, payload[at:])
@@ -155,3 +213,30 @@ def tunnelled(ip: Ip) -> Ip | None:
     if isinstance(inner, str) or inner.fragment is not None:
         return None
     return inner._replace(vlans=ip.vlans) if ip.vlans else inner
+
+
+def overlaid(ip: Ip) -> tuple[str, Ip] | None:
+    """The packet that a datagram of an overlay carries, and the name of that overlay: VXLAN (RFC 7348, also what
+    clouds mirror traffic in) and Geneve (RFC 8926).
+
+    Anybody may send such a datagram: it is one only where everything in it fits, and its own connection is counted too.
+    """
+    payload = ip.payload
+    if ip.fragment is not None or len(payload) < 16:
+        return None
+    port = (payload[2] << 8) | payload[3]
+    if port not in (VXLAN_PORT, GENEVE_PORT):
+        return None
+    name = "vxlan" if port == VXLAN_PORT else "geneve"
+    if port == VXLAN_PORT:
+        if payload[8] & 0xF7 != 0 or not payload[8] & 8 or payload[15]:
+            return None
+        inner = network_layer(ETHERNET, payload[16:])
+    else:
+        kind, at = (payload[10] << 8) | payload[11], 16 + (payload[8] & 0x3F) * 4
+        if payload[8] >> 6 or kind not in (ETHERTYPE_BRIDGED, ETHERTYPE_IPV4, ETHERTYPE_IPV6):
+            return None
+        inner = network_layer(ETHERNET if kind == ETHERTYPE_BRIDGED else RAW, payload[at:])
+    if isinstance(inner, str) or inner.fragment is not None or inner.cut > ip.cut:
+        return None
+    return name, inner

@@ -23,11 +23,22 @@ from casemate.evidence.readers.packets.connections import (
 )
 from casemate.evidence.readers.packets.detection import ENOUGH, PREFIX_BYTES, analyzer_for, tcp_service, udp_service
 from casemate.evidence.readers.packets.fragments import Fragments
-from casemate.evidence.readers.packets.layers import ICMP, ICMP6, TCP, UDP, Ip, network_layer, tunnelled
+from casemate.evidence.readers.packets.layers import (
+    ETHERNET,
+    ICMP,
+    ICMP6,
+    TCP,
+    UDP,
+    Ip,
+    network_layer,
+    overlaid,
+    tunnelled,
+)
 from casemate.evidence.readers.packets.protocols.base import MALFORMED
 from casemate.evidence.readers.packets.protocols.dns import Dns, looks_like_dns
 from casemate.evidence.readers.packets.protocols.exported_flows import ExportedFlows, looks_like_flows
 from casemate.evidence.readers.packets.streams import Half, Memory, Ref
+from casemate.evidence.readers.packets.wireless import WIRELESS, ethernet_frames
 
 LIMIT_CONNECTIONS = 200_000
 LIMIT_HELD = 256 * 1024 * 1024
@@ -83,13 +94,23 @@ class Tracker:
         self.count += 1
         if self.count % SWEEP_EVERY == 0:
             self._sweep()
-        ip = network_layer(packet.link, packet.data)
-        if isinstance(ip, str):
-            self.unread[ip] += 1
-            return None, True, ip
         if packet.wire > packet.length:
             self.cut += 1
         ref = Ref(packet.number, packet.offset, packet.length, packet.time)
+        if packet.link not in WIRELESS:
+            return self._frame(packet.link, packet.data, ref)
+        frames = ethernet_frames(packet.link, packet.data)
+        if isinstance(frames, str):
+            self.unread[frames] += 1
+            return None, True, frames
+        told = [self._frame(ETHERNET, frame, ref) for frame in frames]
+        return next((one for one in told if one[0] is not None), told[0])
+
+    def _frame(self, link: int, data: bytes, ref: Ref) -> tuple[Connection | None, bool, str]:
+        ip = network_layer(link, data)
+        if isinstance(ip, str):
+            self.unread[ip] += 1
+            return None, True, ip
         if ip.fragment is not None:
             whole = self.fragments.add(ip, self.clock)
             if whole is None:
@@ -97,6 +118,11 @@ class Tracker:
             ip = whole
         for _ in range(LIMIT_TUNNELS):
             inner = tunnelled(ip)
+            if inner is None and ip.protocol == UDP:
+                carried = overlaid(ip)
+                if carried is not None:
+                    name, inner = carried
+                    self._udp(ip, ref, name)
             if inner is None:
                 break
             ip = inner
@@ -287,7 +313,7 @@ class Tracker:
             for half in connection.halves:
                 half.wanted = self.tap is not None
 
-    def _udp(self, ip: Ip, ref: Ref) -> tuple[Connection | None, bool, str]:
+    def _udp(self, ip: Ip, ref: Ref, overlay: str | None = None) -> tuple[Connection | None, bool, str]:
         payload = ip.payload
         if len(payload) < 8:
             self.unread["cut before its ports"] += 1
@@ -299,6 +325,9 @@ class Tracker:
         size = min(length - 8, len(payload) + ip.cut - 8) if length >= 8 else len(payload) + ip.cut - 8
         self._count(connection, originator, ip, size, ref)
         connection.letter("d", originator)
+        if overlay is not None:  # what it carries is read by itself
+            connection.service(overlay)
+            return connection, originator, "udp"
         if self.tap is not None and data:
             self.tap.data(connection, originator, data, ref)
         if low in DOMAIN_PORTS or high in DOMAIN_PORTS:
