@@ -63,7 +63,13 @@ DERIVED_TABLES: dict[str, tuple[str, dict[str, str]]] = {
             "gap_seconds": "the setting this attempt was made with",
         },
     ),
-    "attempt_findings": ("Every finding is in exactly one attempt.", {"attempt": "`attempts.id`"}),
+    "attempt_findings": (
+        "Every finding is in exactly one attempt.",
+        {
+            "attempt": "`attempts.id`",
+            "apart": "microseconds from the latest end before it, of its source, scope and vector; null where none was",
+        },
+    ),
     "origins": (
         "What registries and lists say of each source address of attempts, once per span of time in which the same "
         "versions of the origin data hold; no rows without such data. A registration is no location, no nationality.",

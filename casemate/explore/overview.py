@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
+
+import ibis
 
 from casemate.case import Case
 from casemate.detect.measures import MEASURES as DETECT_MEASURES
 from casemate.engine.duckdb import DuckDBEngine
 from casemate.engine.measures import rows_behind, values
+from casemate.engine.protocol import StoredTables
 from casemate.errors import BadInput
 from casemate.evidence.measures import MEASURES as EVIDENCE_MEASURES
 from casemate.explore.blind_spots import worth
@@ -17,9 +20,10 @@ from casemate.explore.coverage import CoverageFacts
 from casemate.explore.coverage_json import coverage_object
 from casemate.explore.origins import summary_origins
 from casemate.explore.runs import last_run
-from casemate.explore.summary import RunFacts, SummaryInput, gather
+from casemate.explore.summary import TABLES, RunFacts, SummaryInput, gather
 from casemate.explore.tables import DERIVED, native_filled, stored_tables
 from casemate.explore.tunings import suppressed_count, tuning_facts
+from casemate.incident.attempts import members
 from casemate.incident.measures import MEASURES as INCIDENT_MEASURES
 from casemate.origins.measures import MEASURES as ORIGIN_MEASURES
 
@@ -46,10 +50,19 @@ def case_summary(
     engine = DuckDBEngine()
     engine.use(stored)
     facts = run_facts(case, engine, shown=shown, verified=verified)
-    tables = {name: engine.read(name) for name in DERIVED}
+    tables = measurable(engine, stored, TABLES)
     native = {name: engine.read(name) for name in native_filled(stored)}
     given = gather(tables, native, engine.collect, facts, engine.hold, coverage, at_a_glance=at_a_glance)
     return replace(given, origins=summary_origins(case, engine))
+
+
+def measurable(engine: DuckDBEngine, stored: StoredTables, names: Iterable[str]) -> dict[str, ibis.Table]:
+    """These tables of a case, as measures ask them."""
+    tables = {name: engine.read(name) for name in names}
+    if "attempt_findings" in tables and any("apart" in gone for gone in stored["attempt_findings"].lacking.values()):
+        # attempts of a version that did not note it
+        tables["attempt_findings"] = members(engine.read("findings"))
+    return tables
 
 
 def run_facts(case: Case, engine: DuckDBEngine, *, shown: str | None = None, verified: bool | None = None) -> RunFacts:
@@ -103,7 +116,7 @@ def measures_listing(case: Case) -> list[dict[str, Any]]:
     stored = stored_tables(case)
     engine = DuckDBEngine()
     engine.use(stored)
-    found = values(ALL_MEASURES, {name: engine.read(name) for name in DERIVED}, engine.collect)
+    found = values(ALL_MEASURES, measurable(engine, stored, DERIVED), engine.collect)
     return [
         {"measure": one.name, "version": one.version, "value": found[one.name], "definition": one.definition}
         for one in ALL_MEASURES
@@ -120,8 +133,9 @@ def measure_rows(case: Case, name: str, label: str | None = None) -> Iterator[di
     if found is None:
         raise BadInput(f"no measure '{name}'", hint="'casemate show measures' lists them")
     engine = DuckDBEngine()
-    engine.use(stored_tables(case))
-    tables = {table: engine.read(table) for table in DERIVED}
+    stored = stored_tables(case)
+    engine.use(stored)
+    tables = measurable(engine, stored, found.needs)
     for batch in engine.batches(rows_behind(found, tables, label)):
         yield from batch.to_pylist()
 

@@ -20,6 +20,7 @@ import ibis
 from casemate.detect.coverage import SourceCoverage, minutes, observed, sources, sources_at_a_glance
 from casemate.detect.coverage.stopped import stopped
 from casemate.detect.measures import MEASURES as FINDING_MEASURES
+from casemate.detect.signatures.findings import DETECTOR as SIGNATURES
 from casemate.engine.measures import Collect, Measure, Tables, Value, values
 from casemate.evidence.measures import MEASURES as EVIDENCE_MEASURES
 from casemate.explore.blind_spots import BlindSpot, blind_spots, worth
@@ -35,6 +36,10 @@ from casemate.schema.findings import OUTCOMES, SEVERITIES, VECTORS
 
 MEASURES: tuple[Measure, ...] = (*EVIDENCE_MEASURES, *FINDING_MEASURES, *ATTEMPT_MEASURES)
 """Every measure a summary shows."""
+TABLES: tuple[str, ...] = tuple(
+    sorted({name for measure in MEASURES for name in measure.needs} | {"finding_records", "rules"})
+)
+"""Tables of a case that a summary asks."""
 
 TOP = 20
 """Sources and targets kept in the summary; the terminal shows fewer."""
@@ -165,7 +170,7 @@ def gather(
     """Ask the case's tables for everything the summary shows.
 
     Args:
-        tables: ``evidence``, ``registrations``, ``findings``, ``finding_records``, ``attempts``.
+        tables: those of :data:`TABLES`.
         native: native tables that hold rows.
         collect: executes an Ibis expression, times as UTC.
         facts: what only the caller knows.
@@ -182,6 +187,8 @@ def gather(
         rules = sources_of_rules(tables["rules"], collect) if "rules" in tables else ()
         spots = blind_spots(found, stopped(native, collect, hold), rules)
     has_findings = "findings" in tables and bool(measured.get("findings.total"))
+    detectors = measured.get("findings.by_detector")
+    signed = isinstance(detectors, dict) and SIGNATURES in detectors
     return SummaryInput(
         facts=facts,
         measured=measured,
@@ -193,7 +200,7 @@ def gather(
         spots=spots,
         facts_of_coverage=found_coverage,
         timeline=_timeline(tables.get("findings"), seen, found, collect),
-        signatures=tuple(signature_entries(tables, collect)),
+        signatures=tuple(signature_entries(tables, collect)) if signed else (),
     )
 
 

@@ -90,7 +90,7 @@ def keyed(findings: ibis.Table) -> ibis.Table:
 
 
 def numbered(findings: ibis.Table, gap_seconds: int) -> ibis.Table:
-    """Keyed findings with ``first`` (1 on the first finding of each attempt) and ``number`` of the attempt.
+    """Keyed findings with ``apart`` (:data:`casemate.schema.attempts.ATTEMPT_FINDINGS`) and ``number`` of the attempt.
 
     ``number`` counts within key and ``timed``; it is a working column and never stored.
     """
@@ -100,10 +100,15 @@ def numbered(findings: ibis.Table, gap_seconds: int) -> ibis.Table:
     before = ibis.window(group_by=group, order_by=order, preceding=(None, 1))
     until = ibis.window(group_by=group, order_by=order, preceding=None, following=0)
     marked = timed.mutate(earlier_end=timed.ended.max().over(before), earlier=timed.id.count().over(before))
-    gap = marked.started.delta(marked.earlier_end, unit="microsecond")
-    begins = (marked.earlier == 0) | (gap > gap_seconds * 1_000_000).fill_null(False)
-    marked = marked.mutate(first=begins.cast("int64"))
-    return marked.mutate(number=marked["first"].sum().over(until)).drop("earlier_end", "earlier")
+    gap = ibis.greatest(marked.started.delta(marked.earlier_end, unit="microsecond").fill_null(0), 0).cast("int64")
+    marked = marked.mutate(apart=ibis.ifelse(marked.earlier == 0, ibis.null("int64"), gap))
+    marked = marked.mutate(first=_begins(marked.apart, gap_seconds).cast("int64"))
+    return marked.mutate(number=marked["first"].sum().over(until)).drop("earlier_end", "earlier", "first")
+
+
+def _begins(apart: ir.IntegerValue, gap_seconds: int) -> ir.BooleanValue:
+    """Whether a finding so far after those before it begins an attempt."""
+    return (apart > gap_seconds * 1_000_000).fill_null(True)
 
 
 def attempts(findings: ibis.Table, gap_seconds: int = DEFAULT_GAP_SECONDS) -> Attempts:
@@ -117,18 +122,16 @@ def attempts(findings: ibis.Table, gap_seconds: int = DEFAULT_GAP_SECONDS) -> At
         ``attempts`` with the columns of :data:`casemate.schema.attempts.ATTEMPTS` and
         ``attempt_findings``, in which every finding stands exactly once.  Times are UTC.
     """
-    members = numbered(findings, gap_seconds)
-    members = members.mutate(
-        intent_rank=intent_rank(members.tactics), outcome_rank=_rank(members.outcome, OUTCOME_ORDER)
-    )
+    rows = numbered(findings, gap_seconds)
+    rows = rows.mutate(intent_rank=intent_rank(rows.tactics), outcome_rank=_rank(rows.outcome, OUTCOME_ORDER))
     group = [*KEY, "timed", "number"]
-    grouped = members.group_by(group).agg(
-        id=_identity(members.id.collect().sort()),
-        started=members.started.min(),
-        ended=members.ended.max(),
-        intent_rank=members.intent_rank.min(),
-        outcome_rank=members.outcome_rank.min(),
-        findings=members.id.count(),
+    grouped = rows.group_by(group).agg(
+        id=_identity(rows.id.collect().sort()),
+        started=rows.started.min(),
+        ended=rows.ended.max(),
+        intent_rank=rows.intent_rank.min(),
+        outcome_rank=rows.outcome_rank.min(),
+        findings=rows.id.count(),
     )
     table = grouped.select(
         id=grouped.id,
@@ -143,7 +146,8 @@ def attempts(findings: ibis.Table, gap_seconds: int = DEFAULT_GAP_SECONDS) -> At
         gap_seconds=ibis.literal(gap_seconds, type="int64"),
     )
     names = grouped.select(*group, attempt=grouped.id)
-    links = members.join(names, group, how="inner").select("attempt", finding="id")
+    links = rows.join(names, group, how="inner").select("attempt", "apart", finding="id")
+    links = links.select("attempt", "finding", "apart")
     return Attempts(table, links)
 
 
@@ -177,20 +181,27 @@ def rebuild(previous: Attempts, findings: ibis.Table, touched: ibis.Table, gap_s
     return Attempts(kept.union(made.attempts), kept_links.union(made.attempt_findings))
 
 
-def beginnings(findings: ibis.Table, gap_minutes: Sequence[int] = REPORTED_GAP_MINUTES) -> ibis.Table:
-    """For each gap in minutes the findings that begin an attempt: columns ``label``, ``finding``, ``started``.
+def beginnings(found: ibis.Table, gap_minutes: Sequence[int] = REPORTED_GAP_MINUTES) -> ibis.Table:
+    """For each gap in minutes the findings that begin an attempt: columns ``finding``, ``label``.
 
     Their number per label is the number of attempts at that gap.
+
+    Args:
+        found: ``finding`` and ``apart`` of :data:`casemate.schema.attempts.ATTEMPT_FINDINGS`, built at any gap.
     """
-    tables = []
-    for minutes in gap_minutes:
-        marked = numbered(findings, minutes * 60)
-        begins = marked.filter(marked["first"] == 1)
-        tables.append(begins.select(label=ibis.literal(str(minutes)), finding=begins.id, started=begins.started))
+    tables = [
+        found.filter(_begins(found.apart, minutes * 60)).select("finding", label=ibis.literal(str(minutes)))
+        for minutes in gap_minutes
+    ]
     first, *others = tables
     for other in others:
         first = first.union(other)
     return first
+
+
+def members(findings: ibis.Table) -> ibis.Table:
+    """``finding`` and ``apart`` of each finding, for cases whose stored attempts do not tell."""
+    return numbered(findings, DEFAULT_GAP_SECONDS).select("apart", finding="id")
 
 
 def _identity(ids: ir.ArrayValue) -> ir.StringValue:

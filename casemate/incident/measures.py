@@ -8,11 +8,18 @@ from __future__ import annotations
 import ibis
 
 from casemate.engine.measures import Measure, Tables
-from casemate.incident.attempts import beginnings, keyed
+from casemate.incident.attempts import beginnings
 
 
 def _attempts(tables: Tables) -> ibis.Table:
     return tables["attempts"]
+
+
+def _known_sources(tables: Tables) -> ibis.Table:
+    sources = tables["attempts"].select(
+        kind=lambda table: table.source["kind"], value=lambda table: table.source["value"]
+    )
+    return sources.filter(sources.kind != "unknown").distinct()
 
 
 MEASURES: tuple[Measure, ...] = (
@@ -49,8 +56,8 @@ MEASURES: tuple[Measure, ...] = (
         1,
         "attempts at other gaps",
         "findings that begin an attempt if the gap were 10, 30 or 120 minutes",
-        ("findings",),
-        lambda tables: beginnings(tables["findings"]),
+        ("attempt_findings",),
+        lambda tables: beginnings(tables["attempt_findings"]),
         by="label",
     ),
     Measure(
@@ -58,13 +65,8 @@ MEASURES: tuple[Measure, ...] = (
         1,
         "sources of attempts",
         "distinct known sources of attempts",
-        ("findings",),
-        lambda tables: (
-            keyed(tables["findings"])
-            .filter(lambda table: table.source_kind != "unknown")
-            .select("source_kind", "source_value")
-            .distinct()
-        ),
+        ("attempts",),
+        _known_sources,
     ),
     Measure(
         "attempts.by_scope",

@@ -33,5 +33,11 @@ ATTEMPTS = pa.schema(
 )
 
 ATTEMPT_FINDINGS = pa.schema(
-    [pa.field("attempt", pa.string(), nullable=False), pa.field("finding", pa.string(), nullable=False)]
+    [
+        pa.field("attempt", pa.string(), nullable=False),
+        pa.field("finding", pa.string(), nullable=False),
+        pa.field("apart", pa.int64()),
+    ]
 )
+"""``apart``: microseconds from the latest end before to the finding's start, of its source, scope and vector; 0 where
+they overlap or have no time, null where no finding came before.  It tells how many attempts another gap would give."""

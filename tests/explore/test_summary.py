@@ -10,12 +10,16 @@ from pathlib import Path
 
 import ibis
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from rich.cells import cell_len
 
 from casemate.detect.coverage import SourceCoverage
+from casemate.engine.duckdb import DuckDBEngine
 from casemate.engine.measures import listing, rows_behind, value, values
+from casemate.engine.protocol import StoredTable, StoredTables
 from casemate.explore.escape import visible
+from casemate.explore.overview import measurable
 from casemate.explore.summary import (
     MEASURES,
     FirstLook,
@@ -29,6 +33,7 @@ from casemate.explore.summary import (
 )
 from casemate.explore.terminal import answer, render
 from casemate.incident.attempts import attempts
+from casemate.schema.attempts import ATTEMPT_FINDINGS
 from casemate.schema.case_tables import EVIDENCE, REGISTRATIONS
 from casemate.schema.findings import FINDING_RECORDS, FINDINGS
 
@@ -123,6 +128,7 @@ def case():
             "finding_records", [{"finding": "d" * 32, "evidence": "a" * 64, "record": 7}], FINDING_RECORDS
         ),
         "attempts": connection.create_table("attempts", made.attempts.to_pyarrow(), temp=True),
+        "attempt_findings": connection.create_table("links", made.attempt_findings.to_pyarrow(), temp=True),
     }
     native = {"zeek_ssh": put("zeek_ssh", times, pa.schema([("time", pa.timestamp("us", tz="UTC"))]))}
     return tables, native
@@ -135,6 +141,26 @@ def collect(expr):
 def gathered(case) -> SummaryInput:
     tables, native = case
     return gather(tables, native, collect, RunFacts(run="run-1", case="lab case"))
+
+
+def test_a_case_of_a_version_that_did_not_note_gaps_counts_attempts_at_them_even_so(case, tmp_path: Path):
+    tables, _native = case
+    parts = {"findings": tmp_path / "findings.parquet", "attempt_findings": tmp_path / "links.parquet"}
+    pq.write_table(tables["findings"].to_pyarrow(), parts["findings"])
+    pq.write_table(tables["attempt_findings"].drop("apart").to_pyarrow(), parts["attempt_findings"])
+    stored = StoredTables(
+        {
+            "findings": StoredTable(FINDINGS, (parts["findings"],)),
+            "attempt_findings": StoredTable(
+                ATTEMPT_FINDINGS, (parts["attempt_findings"],), {parts["attempt_findings"]: frozenset({"apart"})}
+            ),
+        }
+    )
+    engine = DuckDBEngine()
+    engine.use(stored)
+    older = measurable(engine, stored, ("findings", "attempt_findings"))
+    [measure] = [one for one in MEASURES if one.name == "attempts.at_gap"]
+    assert value(measure, older, engine.collect) == value(measure, tables, collect) == {"10": 4, "120": 2, "30": 3}
 
 
 def test_json_has_exactly_the_keys_of_the_contract(case):

@@ -203,8 +203,18 @@ def test_columns_are_those_of_the_schema(connection):
 
 def test_counts_at_the_reported_gaps(connection):
     rows = [finding("a" * 32, 0), finding("b" * 32, 20), finding("c" * 32, 80)]
-    counted = beginnings(table(connection, rows)).label.value_counts(name="n").to_pyarrow().to_pylist()
-    assert {row["label"]: row["n"] for row in counted} == {"10": 3, "30": 2, "120": 1}
+    for gap in (60, 1800, 1_000_000):
+        counted = beginnings(attempts(table(connection, rows), gap).attempt_findings)
+        counted = counted.label.value_counts(name="n").to_pyarrow().to_pylist()
+        assert {row["label"]: row["n"] for row in counted} == {"10": 3, "30": 2, "120": 1}
+
+
+@settings(max_examples=10, deadline=None)
+@given(drawn=lists, built=st.sampled_from([600, 1800, 7200]), asked=st.sampled_from([10, 30, 120]))
+def test_the_attempts_of_any_gap_are_told_by_those_of_another(connection, drawn, built, asked):
+    rows = build(drawn)
+    found = beginnings(attempts(table(connection, rows), built).attempt_findings, [asked])
+    assert found.count().to_pyarrow().as_py() == len(oracle(rows, asked * 60))
 
 
 def test_the_intent_of_findings_is_that_of_the_table_of_tactics(connection):

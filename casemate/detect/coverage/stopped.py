@@ -9,7 +9,7 @@ from __future__ import annotations
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
 # pyright: reportReturnType=false, reportCallIssue=false, reportIndexIssue=false, reportOptionalOperand=false
 # (what an Ibis column can do depends on its table, which is known at run time only)
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -137,33 +137,50 @@ class Stopped:
     record: str
 
 
-def acts(tables: Mapping[str, ibis.Table], hold: Hold) -> ibis.Table | None:
+def acts(tables: Mapping[str, ibis.Table], collect: Collect, hold: Hold) -> ibis.Table | None:
     """Every record that tells of an act: ``act``, ``named``, ``flow``, ``who``, ``what``, ``time``, ``evidence``,
-    ``record``; None if none of the tables can.  `hold` keeps the few rows that may be meant."""  # fmt: skip
-    kept: dict[str, ibis.Table] = {}
+    ``record``; None if there is none.  `hold` keeps the few rows that may be meant."""  # fmt: skip
     parts = []
-    for act in ACTS:
-        table = tables.get(act.table)
-        if table is None or not {*act.where, *act.like} <= set(table.columns):
+    for name in dict.fromkeys(act.table for act in ACTS):
+        table = tables.get(name)
+        if table is None:
             continue
-        if act.table not in kept:
-            kept[act.table] = hold(_candidates(table, act.table))
-        parts.append(_told(kept[act.table], act))
+        askable = [act for act in ACTS if act.table == name and {*act.where, *act.like} <= set(table.columns)]
+        # most logs tell of no act at all, and planning a question for each takes longer than this one
+        told = _occurring(table, askable, collect)
+        if told:
+            kept = hold(_candidates(table, name, told))
+            parts += [_told(kept, act) for act in told]
     return stacked(parts) if parts else None
 
 
-def _candidates(table: ibis.Table, name: str) -> ibis.Table:
-    """The rows of which some act asks, by the first column of each act; only the columns acts read."""
-    of_table = [act for act in ACTS if act.table == name]
+def _first_values(told: Sequence[Act]) -> dict[str, set[str]]:
+    """The values of the first column of each act."""
     wanted: dict[str, set[str]] = {}
-    for act in of_table:
+    for act in told:
         column = next(iter(act.where))
         wanted.setdefault(column, set()).update(act.where[column])
-    tests = [table[column].lower().isin(sorted(values)).fill_null(False) for column, values in wanted.items()]
+    return wanted
+
+
+def _occurring(table: ibis.Table, askable: Sequence[Act], collect: Collect) -> list[Act]:
+    """Those acts of whose first column the table has a value."""
+    there: dict[str, set[str]] = {}
+    for column, values in _first_values(askable).items():
+        distinct = table.select(value=table[column]).distinct()
+        found = collect(distinct.filter(distinct.value.lower().isin(sorted(values))))
+        there[column] = {value.lower() for value in found.column("value").to_pylist()}
+    return [act for act in askable if there[next(iter(act.where))] & set(act.where[next(iter(act.where))])]
+
+
+def _candidates(table: ibis.Table, name: str, told: Sequence[Act]) -> ibis.Table:
+    """The rows of which some of these acts asks, by the first column of each; only the columns they read."""
+    wanted = _first_values(told).items()
+    tests = [table[column].lower().isin(sorted(values)).fill_null(False) for column, values in wanted]
     may = tests[0]
     for test in tests[1:]:
         may = may | test
-    named = {name for act in of_table for name in (*act.where, *act.like, *act.who, *act.what)}
+    named = {name for act in told for name in (*act.where, *act.like, *act.who, *act.what)}
     hosts = {HOST_COLUMNS.get(name), *STREAM_COLUMNS.get(name, ())}
     columns = [column for column in table.columns if column in named | hosts | {"time", "evidence", "record"}]
     return table.filter(may).select(*columns)
@@ -210,7 +227,7 @@ def summed(found: ibis.Table) -> ibis.Table:
 
 def stopped(tables: Mapping[str, ibis.Table], collect: Collect, hold: Hold) -> tuple[Stopped, ...]:
     """Every act told of, in order of time."""
-    found = acts(tables, hold)
+    found = acts(tables, collect, hold)
     if found is None:
         return ()
     rows = collect(summed(hold(found)).limit(MOST_ROWS)).to_pylist()
