@@ -10,19 +10,31 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ibis
 import pyarrow as pa
+from ibis.expr.schema import Schema
 
 from casemate.engine.batches import BATCH_ROWS, as_dictionaries, in_utc, with_schema
 from casemate.engine.duckdb import empty_table, whole
-from casemate.engine.protocol import KernelSpec, Result, StoredTables, Task
+from casemate.engine.protocol import KernelSpec, Result, StoredTable, StoredTables, Task
 from casemate.errors import MissingExtra
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+FEW_ROWS = 5_000
+"""Held tables with at most so many rows live in the driver's plans: Spark asks them without tasks or shuffles."""
+ON_THIS_MACHINE = {
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.sql.shuffle.partitions": "4",
+}
+"""For a cluster on this machine, which lives for minutes and shares few cores: compiling its code thoroughly and
+collecting garbage in many threads cost more than they give back.  On other clusters Spark's own settings hold."""
 
 
 class SparkEngine:
@@ -45,27 +57,39 @@ class SparkEngine:
         self._session.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", str(BATCH_ROWS))
         self._connection = ibis.pyspark.connect(self._session)
         self._stored = StoredTables()
+        self._seen: dict[str, ibis.Table] = {}
         self._views = 0
 
     def use(self, stored: StoredTables) -> None:
         """See these tables from now on."""
         self._stored = stored
+        self._seen = {}
 
     def read(self, table: str) -> ibis.Table:
         """A stored table, live parts only; an empty one of its schema where it has none."""
-        stored = self._stored[table]
-        if not stored.parts:
-            return empty_table(stored.schema)
-        return whole(stored, self._view)
+        if table not in self._seen:
+            stored = self._stored[table]
+            view = partial(self._view, stored)
+            self._seen[table] = whole(stored, view) if stored.parts else empty_table(stored.schema)
+        return self._seen[table]
 
-    def _view(self, parts: Sequence[Path]) -> ibis.Table:
+    def _view(self, stored: StoredTable, parts: Sequence[Path]) -> ibis.Table:
+        return self._named(self._frame(stored, parts))
+
+    def _named(self, frame: DataFrame) -> ibis.Table:
         self._views += 1
         name = f"casemate_{self._views}"
-        self._frame(parts).createOrReplaceTempView(name)
+        frame.createOrReplaceTempView(name)
         return self._connection.table(name)
 
-    def _frame(self, parts: Sequence[Path]) -> DataFrame:
-        return self._session.read.parquet(*[part.resolve().as_uri() for part in parts])
+    def _frame(self, stored: StoredTable, parts: Sequence[Path]) -> DataFrame:
+        """These parts, which all have the same columns; their types are known, and asking for them is a job."""
+        from pyspark.sql.pandas.types import from_arrow_schema
+
+        lacking = stored.lacking.get(parts[0], frozenset())
+        there = pa.schema([field.with_nullable(True) for field in stored.schema if field.name not in lacking])
+        reader = self._session.read.schema(from_arrow_schema(there))
+        return reader.parquet(*[part.resolve().as_uri() for part in parts])
 
     def map_batches(
         self,
@@ -100,7 +124,7 @@ class SparkEngine:
                 continue
             # mapInArrow looks columns up as paths, and native names may hold dots: pass them by position
             places = [f"{column(name, lacking)} AS c{index}" for index, name in enumerate(names)]
-            frame = self._frame(live).selectExpr(*places)
+            frame = self._frame(stored, live).selectExpr(*places)
             mapped = frame.mapInArrow(run, from_arrow_schema(schema))  # pyright: ignore[reportArgumentType]
             for batch in mapped.toArrow().to_batches(BATCH_ROWS):
                 yield with_schema(batch, schema)
@@ -114,14 +138,18 @@ class SparkEngine:
         """Execute an expression once; its rows as a table that lives as long as this engine.
 
         A cached table would carry the plans of all tables it came from into each later question: those of a dozen
-        held tables were too much for the driver's memory.  A checkpoint holds rows and no plan.
+        held tables were too much for the driver's memory.  A checkpoint holds rows and no plan.  Most held tables
+        have few rows or none, and Spark need not start tasks for what stands in its plan.
         """
         self._connection._run_pre_execute_hooks(expr)
-        self._views += 1
-        name = f"casemate_{self._views}"
-        held = self._session.sql(self._connection.compile(expr)).localCheckpoint(eager=True)
-        held.createOrReplaceTempView(name)
-        return self._connection.table(name)
+        frame = _as_said(self._session.sql(self._connection.compile(expr)), expr.schema())
+        held = frame.localCheckpoint(eager=True)
+        few = held.limit(FEW_ROWS + 1).toArrow()
+        if not few.num_rows:
+            return empty_table(expr.schema().to_pyarrow())
+        if few.num_rows <= FEW_ROWS:
+            return self._named(self._session.createDataFrame(few, schema=held.schema))
+        return self._named(held)
 
     def collect(self, expr: ibis.Table) -> pa.Table:
         """Execute an expression and return its rows."""
@@ -149,6 +177,21 @@ class SparkEngine:
             self._session.stop()
 
 
+def _as_said(frame: DataFrame, schema: Schema) -> DataFrame:
+    """The rows with integers of the width that `schema` says: Spark numbers rows in fewer bits than Ibis thinks."""
+    from ibis.backends.pyspark.datatypes import PySparkType
+    from pyspark.sql.types import IntegralType
+
+    wanted = {name: PySparkType.from_ibis(kind) for name, kind in schema.items()}
+    columns, differs = [], False
+    for field in frame.schema:
+        column, kind = "`" + field.name.replace("`", "``") + "`", wanted[field.name]
+        if isinstance(kind, IntegralType) and isinstance(field.dataType, IntegralType) and kind != field.dataType:
+            column, differs = f"CAST({column} AS {kind.simpleString()}) AS {column}", True
+        columns.append(column)
+    return frame.selectExpr(*columns) if differs else frame
+
+
 def start_session(master: str) -> SparkSession:
     """A Spark session with the settings Casemate needs.
 
@@ -170,12 +213,13 @@ def start_session(master: str) -> SparkSession:
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.execution.arrow.pyspark.enabled", "true")
-        .config("spark.sql.shuffle.partitions", "8")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.executorEnv.PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
         .config("spark.log.level", "ERROR")
     )
+    for name, value in ON_THIS_MACHINE.items() if master.startswith("local") else ():
+        builder = builder.config(name, value)
     try:
         return builder.getOrCreate()
     except PySparkRuntimeError as error:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+# pyright: reportOperatorIssue=false
+# (what an Ibis column can do depends on its table, which is known at run time only)
 from pathlib import Path
 
+import ibis
 import pytest
 
 from casemate.case import Case
 from casemate.demo.generate import Demo
+from casemate.engine.duckdb import DuckDBEngine
 from casemate.engine.protocol import Engine
 
 OUTSIDE_THE_HASHES = {"registrations"}
@@ -34,3 +38,19 @@ def test_a_case_built_on_a_cluster_equals_one_built_here(demo: Demo, investigato
         report.behaviour_findings,
         report.attempts,
     )
+
+
+@pytest.mark.spark
+def test_held_rows_are_as_the_expression_says_whether_few_many_or_none(spark: Engine) -> None:
+    numbers = ibis.range(0, 12_000).unnest().name("n").as_table()
+    placed = numbers.mutate(place=ibis.row_number().over(order_by="n"), text=ibis._.n.cast("string"))
+    engine = DuckDBEngine()
+    for most in (0, 3, 12_000):
+        some = placed.filter(placed.n < most)
+        here, there = (one.collect(one.hold(some).order_by("n")) for one in (engine, spark))
+        assert there.num_rows == most
+        assert there.equals(here)
+        # what was held with and without rows must fit together
+        both = spark.hold(some).union(spark.hold(placed.filter(placed.n < 0)))
+        assert spark.collect(both.count().name("rows").as_table())["rows"].to_pylist() == [most]
+    engine.close()
