@@ -165,8 +165,8 @@ DERIVED: tuple[Derived, ...] = (
     Derived("lasting_pairs", (PAIRS,), lambda table, _own: lasting_pairs(table, _LONG), lambda t: may_last(t, _LONG)),
     Derived(
         "leaving_pairs",
-        (PAIRS,),
-        lambda table, _own: leaving_pairs(table, _LEAVING),
+        (PAIRS, "dns_activity", "http_activity"),
+        lambda table, dns, http, _own: leaving_pairs(table, dns, http, _LEAVING),
         lambda t: sent_enough(t, _LEAVING),
     ),
     Derived(
@@ -265,7 +265,7 @@ ANALYTICS: tuple[Analytic, ...] = (
     Analytic(
         "exfiltration",
         EXFILTRATION_RULES,
-        (Source(("leaving_pairs", LOOKED_AT, "dns_activity", "http_activity"), leaving, _LEAVING),),
+        (Source(("leaving_pairs", LOOKED_AT), leaving, _LEAVING),),
         suspicious_days,
         exfiltration,
         _LEAVING,

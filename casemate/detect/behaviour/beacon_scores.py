@@ -40,31 +40,8 @@ def scores(table: ibis.Table) -> ibis.Table:
     ``hours`` with a beat, ``lasting`` (hours from first to last).
     """
     pair = ["pair"]
-    contacts = table.select("pair", "said", "heard", at=microseconds(table.time))
-    contacts = contacts.mutate(gap=_gap(contacts))
-    upper = contacts.group_by(pair).agg(upper=contacts.gap.quantile(0.8))
-    joined = contacts.inner_join(upper, pair)
-    beats = joined.filter(joined.gap.isnull() | (joined.gap > joined.upper * SAME_BEAT)).drop("gap", "upper")
-    at, order = beats["at"], _in_order(beats)
-    # the gap before this one in the same pass: putting contacts in order is what costs
-    beats = beats.mutate(gap=at - at.lag().over(order), before=at.lag().over(order) - at.lag(2).over(order))
-    ratio = (beats.gap.cast("float64") / ibis.ifelse(beats.before > 0, beats.before, ibis.null("int64"))).ln().abs()
-    beats = beats.mutate(ratio=ratio, hour=beats["at"] // HOUR)
-    gaps = beats.group_by(pair).agg(
-        beats=beats.count(), parts=beats.gap.quantile([0.1, 0.25, 0.5, 0.75]), change=beats.ratio.quantile(0.5)
-    )
-    gaps = gaps.mutate(
-        lowest=gaps.parts[0], lower=gaps.parts[1], gap=gaps.parts[2], higher=gaps.parts[3]
-    ).drop("parts")  # fmt: skip
-    gaps = gaps.mutate(floor=_share(gaps.lowest, gaps.gap), change=gaps.change.fill_null(9.0))
-    # the median deviation is at least the nearer quartile's distance: most pairs need no more than this
-    nearer = ibis.least(gaps.higher - gaps.gap, gaps.gap - gaps.lower)
-    gaps = gaps.filter(_by_the_clock(gaps, _share(nearer, gaps.gap), ibis.literal(True)))
-    held = beats.inner_join(gaps.select(*pair, middle="gap"), pair)
-    deviations = held.group_by(pair).agg(gap_deviation=(held.gap - held.middle).abs().quantile(0.5))
-    gaps = gaps.inner_join(deviations, pair)
-    gaps = gaps.mutate(spread=_share(gaps.gap_deviation, gaps.gap))
-    gaps = gaps.filter(_by_the_clock(gaps, gaps.spread, ibis.literal(True)))
+    beats = _beats(_spaced(table.select(*pair, "said", "heard", at=microseconds(table.time))))
+    gaps = _steady_gaps(beats)
     beats = beats.semi_join(gaps, pair)
     sizes = beats.group_by(pair).agg(
         parts=beats.said.quantile([0.25, 0.5, 0.75]),
@@ -90,6 +67,19 @@ def scores(table: ibis.Table) -> ibis.Table:
     )
 
 
+def may_be_regular(contacts: ibis.Table, beats: int) -> ibis.Table:
+    """The pairs among contacts (``pair``, a number, and ``time``) that :func:`regular` may hold for: column ``pair``.
+
+    Looks at the gaps alone, without what sizes and deviations rule out: over very many contacts, that is much less to
+    carry and to put in order.
+
+    Args:
+        beats: fewest of a pair.
+    """
+    gaps = _steady_gaps(_beats(_spaced(contacts.select("pair", at=microseconds(contacts.time)))))
+    return gaps.filter(gaps.beats >= beats).select("pair")
+
+
 def regular(table: ibis.Table) -> ir.BooleanValue:
     """Whether the gaps of a row of :func:`scores` are a clock's.
 
@@ -112,13 +102,46 @@ def _by_the_clock(table: ibis.Table, spread: ir.FloatingValue, same: ir.BooleanV
     return steady | phases | exact
 
 
-def _gap(table: ibis.Table) -> ir.IntegerValue:
-    return table["at"] - table["at"].lag().over(_in_order(table))
+def _spaced(contacts: ibis.Table) -> ibis.Table:
+    """Adds ``gap``, the microseconds since the contact before."""
+    return contacts.mutate(gap=contacts["at"] - contacts["at"].lag().over(_in_order(contacts)))
 
 
-def _in_order(table: ibis.Table):
-    """Contacts of one time by their sizes: what else tells them apart changes no score."""
-    return ibis.window(group_by="pair", order_by=[table["at"], table.said, table.heard])
+def _beats(contacts: ibis.Table) -> ibis.Table:
+    """Contacts that begin a beat, with ``gap`` since the beat before, ``ratio`` to the gap before that, ``hour``."""
+    upper = contacts.group_by("pair").agg(upper=contacts.gap.quantile(0.8))
+    joined = contacts.inner_join(upper, "pair")
+    beats = joined.filter(joined.gap.isnull() | (joined.gap > joined.upper * SAME_BEAT)).drop("gap", "upper")
+    at, order = beats["at"], _in_order(beats)
+    # the gap before this one in the same pass: putting contacts in order is what costs
+    beats = beats.mutate(gap=at - at.lag().over(order), before=at.lag().over(order) - at.lag(2).over(order))
+    ratio = (beats.gap.cast("float64") / ibis.ifelse(beats.before > 0, beats.before, ibis.null("int64"))).ln().abs()
+    return beats.mutate(ratio=ratio, hour=beats["at"] // HOUR)
+
+
+def _steady_gaps(beats: ibis.Table) -> ibis.Table:
+    """Pairs whose gaps may be a clock's, with ``beats``, quantiles of the gaps, ``floor``, ``change``, ``spread``."""
+    gaps = beats.group_by("pair").agg(
+        beats=beats.count(), parts=beats.gap.quantile([0.1, 0.25, 0.5, 0.75]), change=beats.ratio.quantile(0.5)
+    )
+    gaps = gaps.mutate(
+        lowest=gaps.parts[0], lower=gaps.parts[1], gap=gaps.parts[2], higher=gaps.parts[3]
+    ).drop("parts")  # fmt: skip
+    gaps = gaps.mutate(floor=_share(gaps.lowest, gaps.gap), change=gaps.change.fill_null(9.0))
+    # the median deviation is at least the nearer quartile's distance: most pairs need no more than this
+    nearer = ibis.least(gaps.higher - gaps.gap, gaps.gap - gaps.lower)
+    gaps = gaps.filter(_by_the_clock(gaps, _share(nearer, gaps.gap), ibis.literal(True)))
+    held = beats.inner_join(gaps.select("pair", middle="gap"), "pair")
+    deviations = held.group_by("pair").agg(gap_deviation=(held.gap - held.middle).abs().quantile(0.5))
+    gaps = gaps.inner_join(deviations, "pair")
+    gaps = gaps.mutate(spread=_share(gaps.gap_deviation, gaps.gap))
+    return gaps.filter(_by_the_clock(gaps, gaps.spread, ibis.literal(True)))
+
+
+def _in_order(contacts: ibis.Table):
+    """Contacts of one time by their sizes, where they are known: what else tells them apart changes no score."""
+    sizes = [contacts[name] for name in ("said", "heard") if name in contacts.columns]
+    return ibis.window(group_by="pair", order_by=[contacts["at"], *sizes])
 
 
 def _share(part: ir.NumericValue, whole: ir.NumericValue) -> ir.FloatingValue:

@@ -31,9 +31,9 @@ from dataclasses import dataclass
 import ibis
 import ibis.expr.types as ir
 
-from casemate.detect.behaviour.beacon_scores import regular, scores
+from casemate.detect.behaviour.beacon_scores import may_be_regular, regular, scores
 from casemate.detect.behaviour.networks import within
-from casemate.detect.behaviour.pairs import PAIR, of_pairs, service_of
+from casemate.detect.behaviour.pairs import PAIR, named, of_pairs, service_of
 from casemate.detect.behaviour.peers import askers, names, well_known, zone_of
 from casemate.detect.behaviour.rules import BehaviourRule, Statements, key
 
@@ -136,11 +136,12 @@ def often(pairs: ibis.Table, settings: BeaconSettings) -> ir.BooleanValue:
 
 
 def clocked_pairs(likely: ibis.Table, network: ibis.Table, settings: BeaconSettings) -> ibis.Table:
-    """Those of :func:`likely_pairs` whose connections came by the clock: only they are worth knowing more of."""
-    rows = of_pairs(network, likely.select(*PAIR, "pair"))
-    told = scores(rows.select("pair", "time", "said", "heard"))
-    told = told.filter((told.beats >= settings.contacts) & regular(told))
-    return likely.semi_join(told, "pair")
+    """Those of :func:`likely_pairs` whose gaps may be a clock's: only they are worth knowing more of."""
+    table = named(network)
+    numbers = likely.select(*PAIR, number=likely.pair.cast("int32"))
+    contacts = table.select(*PAIR, "time").inner_join(numbers, list(PAIR))
+    clocked = may_be_regular(contacts.select("time", pair=contacts.number), settings.contacts)
+    return likely.semi_join(clocked, "pair")
 
 
 def asked_hosts(http: ibis.Table, settings: BeaconSettings) -> ibis.Table:

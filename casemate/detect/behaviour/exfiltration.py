@@ -99,14 +99,25 @@ STORAGE: tuple[str, ...] = (
 _STORAGE = rf"(?:^|\.)(?:{'|'.join(re.escape(name) for name in STORAGE)})\z"
 
 
-def leaving_pairs(pairs: ibis.Table, settings: ExfiltrationSettings) -> ibis.Table:
-    """Outward pairs that sent enough, with ``hosts``, ``source_first`` and ``pair_first`` (microseconds)."""
+def leaving_pairs(pairs: ibis.Table, dns: ibis.Table, http: ibis.Table, settings: ExfiltrationSettings) -> ibis.Table:
+    """Outward pairs that sent enough for a rule to speak of them.
+
+    Adds ``hosts``, ``source_first`` and ``pair_first`` (microseconds), ``name``, ``storage`` (whether its name is that
+    of such a service) and ``well_known`` (1 where all its names are).  What :func:`suspicious_days` asks of days is
+    asked here of pairs, none of whose days sent more.
+    """
     seen = pairs.group_by("source").agg(source_first=microseconds(pairs.first).min())
     outward = pairs.filter(pairs.from_own & ~pairs.to_own)
     hosts = outward.group_by("target").agg(hosts=outward.source.nunique())
-    kept = outward.filter(outward.said >= settings.looked_at_bytes)
-    kept = kept.inner_join(hosts, "target").inner_join(seen, "source")
-    return kept.select(*PAIR, "hosts", "source_first", pair_first=microseconds(kept.first))
+    kept = outward.filter(outward.said >= settings.looked_at_bytes).inner_join(hosts, "target")
+    kept = kept.left_join(names(dns, http), "target").drop("target_right")
+    kept = kept.mutate(storage=kept.name.re_search(_STORAGE).fill_null(False), well_known=kept.known.fill_null(0))
+    rare = kept.hosts < settings.common_hosts
+    leaks = (kept.said >= settings.leak_bytes) & (kept.said > kept.heard * 3)
+    kept = kept.filter(kept.storage | (rare & ((kept.said >= settings.day_bytes) | leaks)))
+    kept = kept.inner_join(seen, "source")
+    facts = ("hosts", "source_first", "name", "storage", "well_known")
+    return kept.select(*PAIR, *facts, pair_first=microseconds(kept.first))
 
 
 def sent_enough(pairs: ibis.Table, settings: ExfiltrationSettings) -> ir.BooleanValue:
@@ -114,20 +125,9 @@ def sent_enough(pairs: ibis.Table, settings: ExfiltrationSettings) -> ir.Boolean
     return pairs.from_own & ~pairs.to_own & (pairs.said >= settings.looked_at_bytes)
 
 
-def leaving(
-    kept: ibis.Table,
-    network: ibis.Table,
-    dns: ibis.Table,
-    http: ibis.Table,
-    _own: Sequence[str],
-    _settings: ExfiltrationSettings,
-) -> ibis.Table:
-    """The connections of such pairs, with ``name``, ``storage`` (whether its name is such a service's) and ``day``."""
-    known = names(dns, http)
-    named = kept.left_join(known, "target").drop("target_right")
-    named = named.mutate(storage=named.name.re_search(_STORAGE).fill_null(False), well_known=named.known.fill_null(0))
-    wanted = named.select(*kept.columns, "name", "storage", "well_known")
-    rows = of_pairs(network, wanted)
+def leaving(kept: ibis.Table, network: ibis.Table, _own: Sequence[str], _settings: ExfiltrationSettings) -> ibis.Table:
+    """The connections of such pairs, with ``service`` and ``day``."""
+    rows = of_pairs(network, kept)
     return rows.mutate(service=service_of(rows.port, rows.protocol), day=microseconds(rows.time) // DAY)
 
 
