@@ -16,7 +16,10 @@ import numpy.typing as npt
 
 BLOCK_BYTES = 8 * 1024 * 1024
 UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
-_CARRIAGE_RETURN = 13
+SAMPLED_BYTES = 64 * 1024
+LONG_LINE = 400
+"""Bytes; lines that are longer on average are short work for a search from one end to the next."""
+_LINE_FEED, _CARRIAGE_RETURN = 10, 13
 
 
 def utf16_of(head: bytes) -> tuple[str, int] | None:
@@ -199,6 +202,9 @@ def _split(
 def _all_ends(data: bytes, begin: int) -> npt.NDArray[np.int64]:
     """Positions of all line feeds from `begin` on."""
     find = data.find
+    if data.count(b"\n", begin, begin + SAMPLED_BYTES) > SAMPLED_BYTES // LONG_LINE:
+        # many short lines: looking at every byte at once is quicker than looking for one end after the other
+        return np.flatnonzero(np.frombuffer(data, np.uint8)[begin:] == _LINE_FEED) + begin
     ends: list[int] = []
     position = find(b"\n", begin)
     while position >= 0:

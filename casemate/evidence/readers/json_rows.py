@@ -11,9 +11,7 @@ A reader says where fields go with an *arrange* function: it is called once per 
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +21,7 @@ import orjson
 from casemate.evidence.lines import LineBlock, OverlongLine
 from casemate.evidence.readers.arrangement import Arrange, Arrangement, Arrangements, Keys
 from casemate.evidence.readers.base import ReadContext, Reject, Rows, Source, Tally
+from casemate.evidence.readers.collection import collection_paused
 from casemate.evidence.readers.dictionary_columns import TIME_RAW, ReadTime, TableColumns, read_json_time
 from casemate.evidence.readers.distinct_texts import REST, Slots
 from casemate.evidence.readers.json_framing import json_lines
@@ -111,19 +110,6 @@ class _Work:
     flagged: Mapping[int, tuple[str, ...]]
 
 
-@contextmanager
-def _collection_paused() -> Iterator[None]:
-    """No cyclic garbage collection: it would walk tens of thousands of parsed records, which hold no
-    cycles, again and again, and take more time than reading them (measured: half of all)."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
 class JsonRows:
     """Turns blocks of lines into batches; see :func:`read_json`.
 
@@ -170,7 +156,7 @@ class JsonRows:
         size = len(block)
         if records is None:
             records = np.arange(block.first_record, block.first_record + size, dtype=np.int64)
-        with _collection_paused():
+        with collection_paused():
             rejects = self._collect(block)
         for index in sorted(rejects):
             yield Reject(int(records[index]), int(block.offsets[index]), int(block.lengths[index]), rejects[index])

@@ -70,6 +70,20 @@ _PLAIN_ATTEMPTS = re.compile(
 )
 """What sshd says most, for many messages in one step: there is only one way to read such a message."""
 
+_PLAIN_GOINGS = re.compile(
+    r"^(?:Invalid user (\S+) from (\S+)(?: port ([0-9]{1,5}))?"
+    r"|(Disconnected from|Connection closed by|Connection reset by) (?:(invalid |authenticating )?user (\S+) )?"
+    r"([0-9]{1,3}(?:\.[0-9]{1,3}){3}) port ([0-9]{1,5})( \[preauth\])?|.*)$",
+    re.MULTILINE,
+)
+"""The same for what follows many attempts."""
+_GOINGS = {
+    "Disconnected from": "disconnected",
+    "Connection closed by": "connection_closed",
+    "Connection reset by": "connection_reset",
+}
+_TOLD_APART = frozenset({"Connection closed by", "Connection reset by"})
+
 # first word -> (event, pattern); "{pre}" becomes "_preauth" where the message says so
 _MESSAGES: dict[str, tuple[tuple[str, str], ...]] = {
     "Invalid": (("invalid_user", rf"Invalid user (?P<user>.*) from (?P<ip>\S+){_PORT}\s*\Z"),),
@@ -197,16 +211,24 @@ def parse(message: str) -> dict[str, str]:
     return found
 
 
-def fill_attempts(columns: Mapping[str, list[str | None]], rows: Sequence[int], messages: Sequence[str]) -> list[int]:
-    """Put what :func:`parse` says of attempts to log in, in their plainest form, into `columns`.
+def fill_usual(columns: Mapping[str, list[str | None]], rows: Sequence[int], messages: Sequence[str]) -> list[int]:
+    """Put what :func:`parse` says of the most usual messages, in their plainest form, into `columns`.
 
     Args:
         columns: a list for each of :data:`COLUMNS`, with a place for each row.
         rows, messages: rows and what sshd says in them, without line feeds.
 
     Returns:
-        The rows whose messages are something else (or an attempt in another form): nothing was put there.
+        The rows whose messages are something else (or have another form): nothing was put there.
     """
+    left = _fill_attempts(columns, rows, messages)
+    if not left:
+        return left
+    message_of = dict(zip(rows, messages, strict=True)) if len(left) < len(rows) else None
+    return _fill_goings(columns, left, messages if message_of is None else [message_of[row] for row in left])
+
+
+def _fill_attempts(columns: Mapping[str, list[str | None]], rows: Sequence[int], messages: Sequence[str]) -> list[int]:
     events, users, methods = columns["ssh_event"], columns["user"], columns["method"]
     addresses, hosts, ports = columns["source_ip"], columns["source_host"], columns["source_port"]
     left: list[int] = []
@@ -223,6 +245,36 @@ def fill_attempts(columns: Mapping[str, list[str | None]], rows: Sequence[int], 
             hosts[row] = address
         if invalid:
             columns["invalid_user"][row] = "true"
+    return left
+
+
+def _fill_goings(columns: Mapping[str, list[str | None]], rows: Sequence[int], messages: Sequence[str]) -> list[int]:
+    """The same for unknown users, and for connections that end."""
+    events, users, addresses = columns["ssh_event"], columns["user"], columns["source_ip"]
+    hosts, ports, unknown = columns["source_host"], columns["source_port"], columns["invalid_user"]
+    left: list[int] = []
+    parts = _PLAIN_GOINGS.findall("\n".join(messages))
+    for row, message, (invalid, new, new_port, event, kind, user, address, port, preauth) in zip(
+        rows, messages, parts, strict=True
+    ):
+        if not (invalid or event) or len(message) > MESSAGE_CHARACTERS:
+            left.append(row)
+            continue
+        if invalid:
+            events[row], unknown[row] = "invalid_user", "true"
+            user, address, port = invalid, new, new_port
+        else:
+            events[row] = _GOINGS[event] + ("_preauth" if preauth and event in _TOLD_APART else "")
+            if kind == "invalid ":
+                unknown[row] = "true"
+        if user:
+            users[row] = user
+        if port:
+            ports[row] = port
+        if is_address(address):
+            addresses[row] = address
+        else:
+            hosts[row] = address
     return left
 
 

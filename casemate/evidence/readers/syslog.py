@@ -28,6 +28,7 @@ import numpy as np
 from casemate.evidence.lines import utf16_of
 from casemate.evidence.readers import openssh, syslog_programs, sysmon_linux
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
+from casemate.evidence.readers.collection import collection_paused
 from casemate.evidence.readers.json_records import invalid_address
 from casemate.evidence.readers.placed_rows import PlacedRows
 from casemate.evidence.readers.row_builder import RowBuilder
@@ -83,7 +84,9 @@ def read(source: Source, context: ReadContext) -> Iterator[Rows | Reject | Tally
             yield texts
             continue
         for stretch in texts.stretches(LINES_AT_ONCE):
-            yield from lines.read(texts, stretch)
+            with collection_paused():
+                found = list(lines.read(texts, stretch))
+            yield from found
     yield from lines.events()
     notes = []
     if "year_inferred" in lines.assumed:
@@ -154,10 +157,15 @@ class _Lines:
         self.assumed.update(*set(flags))
         rows.flags[begin:end] = map(add, rows.flags[begin:end], flags)
         columns = rows.columns
-        of_sshd = [row for row, line in enumerate(some, begin) if line[3] in syslog_programs.SSHD]
-        of_others = [row for row, line in enumerate(some, begin) if line[3] not in syslog_programs.SSHD]
+        of_sshd: list[int] = []
+        of_others: list[int] = []
+        for row, line in enumerate(some, begin):
+            if line[3] in syslog_programs.SSHD:
+                of_sshd.append(row)
+            elif syslog_programs.has_patterns(line[3]) or any(words in line[6] for words in syslog_programs.OF_ANY):
+                of_others.append(row)
         if of_sshd:
-            of_others += openssh.fill_attempts(columns, of_sshd, [parts[row][6] for row in of_sshd])
+            of_others += openssh.fill_usual(columns, of_sshd, [parts[row][6] for row in of_sshd])
         for row in of_others:
             line = parts[row]
             said = _meaning(line[3], line[6])

@@ -51,6 +51,14 @@ _PLAIN_PARTS = (
 """What most lines look like, for one step: what the patterns around would say of it too."""
 _PLAIN = re.compile(rf"{_PLAIN_PARTS}\Z", re.DOTALL)
 _PLAIN_LINES = re.compile(rf"^(?:{_PLAIN_PARTS}|(.*))$", re.MULTILINE)
+_BEGINS_AS_RFC5424 = re.compile(r"(?:<[0-9]{1,3}>)?1 [0-9]{4}-")
+_PLAIN_RFC5424_LINES = re.compile(
+    r"^(?:(?:<([0-9]{1,3})>)?1 "
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,9})?(?:Z|[+-][0-9]{2}:?[0-9]{2})?) "
+    r"(?!- )([!-~]{1,255}) (?!- )([!-~]{1,255})() (?:-|([!-~]{1,128})) - - \ufeff?(.*)|(.*))$",
+    re.MULTILINE,
+)
+"""The same for lines of RFC 5424 without a message id and structured data."""
 _CISCO_MARK = re.compile(r"%[A-Z][A-Z0-9_-]*-[0-7]-[A-Z0-9_]+:", re.ASCII)
 _TAG = re.compile(
     r"(?P<program>[^\s:\[(]{1,128})(?:\((?P<module>[^)\s]{0,64})\))?(?: \d[\w.]{0,16})?(?:\[(?P<pid>[^\]\s]{1,32})\])?:"
@@ -104,7 +112,7 @@ def plain_parts(text: str) -> list[tuple[str, str, str, str, str, str, str, str]
     and process id are empty where there is none.  Messages of Cisco's may be among the plain ones:
     see :func:`may_be_cisco`.
     """
-    return _PLAIN_LINES.findall(text)
+    return (_PLAIN_RFC5424_LINES if _BEGINS_AS_RFC5424.match(text) else _PLAIN_LINES).findall(text)
 
 
 def may_be_cisco(text: str) -> bool:

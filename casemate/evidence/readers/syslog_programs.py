@@ -7,6 +7,7 @@ One table of patterns per program; sshd has a file of its own (:mod:`.openssh`).
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from casemate.evidence.readers import openssh
 
@@ -76,6 +77,13 @@ _ALIASES = {"cron": "cron", "crond": "cron", "crontab": "cron", "/usr/sbin/cron"
 _COMPILED = {name: tuple((event, re.compile(text, re.DOTALL)) for event, text in rows) for name, rows in _TABLE.items()}
 
 
+@lru_cache(maxsize=1_024)
+def has_patterns(program: str) -> bool:
+    """Whether messages of `program` may say more than those of any program (:data:`OF_ANY`)."""
+    lowered = program.lower()
+    return program in SSHD or program == "sudo" or _ALIASES.get(lowered, lowered) in _COMPILED
+
+
 def parse(program: str, message: str) -> dict[str, str]:
     """Columns that a message of `program` fills; empty if it says nothing we know.
 
@@ -93,7 +101,7 @@ def parse(program: str, message: str) -> dict[str, str]:
         match = pattern.match(message)
         if match:
             return {"event": event, **{name: text for name, text in match.groupdict().items() if text}}
-    if "authentication failure" in message or "session " in message or "check pass" in message:
+    if any(words in message for words in OF_ANY):
         return openssh.parse_pam(message, "event")
     return {}
 
@@ -118,4 +126,6 @@ def _sudo(message: str) -> dict[str, str]:
     return found if command >= 0 or found["event"] == "sudo_failed" else {}
 
 
+OF_ANY = ("authentication failure", "session ", "check pass")
+"""Words of pam that any program may write."""
 SSHD: frozenset[str] = frozenset({"sshd", "sshd-session", "sshd-auth"})

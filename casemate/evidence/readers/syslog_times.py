@@ -29,6 +29,7 @@ MONTHS = {
 MONTHS_OF_BYTES = {name.encode(): number for name, number in MONTHS.items()}
 DATE_BYTES = 7  # "Dec 10 "
 SHORTEST = 16  # bytes of a line that has a date, a time of day, and anything else
+PRIORITY_ENDS = (2, 3, 4)  # where ">" stands in "<38>"
 DAY = 86_400_000_000
 YEARS_BACK = 40  # eight are enough for one 29th of February, forty for several that fit each other
 YEARLESS = ("year_inferred", "zone_assumed_utc")
@@ -42,8 +43,8 @@ _BSD_PARTS = re.compile(
 )
 _PLAIN_DAY = re.compile(rb"(?:<\d{1,3}>)?(" + MONTH.encode() + rb") ([ \d]\d) \d\d:\d\d:\d\d [!-~]{1,255} ")
 """The usual beginning of a line, by which its date is known without the rest (unless it is one of Cisco's)."""
-_ISO_DAY = re.compile(rb"[0-9]{4}-[0-9]{2}")
-"""A line that begins like this carries its year, unless it is one of Cisco's."""
+_ISO_DAY = re.compile(rb"(?:<\d{1,3}>)?(?:1 )?[0-9]{4}-[0-9]{2}")
+"""A line that begins like this carries its year (as one of RFC 5424 does), unless it is one of Cisco's."""
 _MONTH_WORD = re.compile(MONTH.encode())
 _ZONE = re.compile(r" ([A-Z]{1,5})\Z")
 
@@ -134,18 +135,19 @@ def _lines_that_may_count(block: LineBlock) -> Iterator[bytes]:
             if _ISO_DAY.match(line):
                 break
             yield line
-            if not line.startswith(b"<") and _PLAIN_DAY.match(line):
+            if _PLAIN_DAY.match(line):
                 break
 
 
 def _beginning_alike(whole: bytes, starts: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Stretches of lines whose first bytes are the same, and which hold no ``%``."""
+    """Stretches of lines whose first bytes behind a PRI are the same, and which hold no ``%``."""
     if not len(starts):
         return
     letters = np.frombuffer(whole, np.uint8)
     differs = np.zeros(len(starts), np.bool_)
+    dates = _behind_priorities(letters, starts)
     for place in range(DATE_BYTES):
-        letter = letters[starts + place]
+        letter = letters[dates + place]
         differs[1:] |= letter[1:] != letter[:-1]
     position = whole.find(b"%", int(starts[0]))
     while position >= 0:
@@ -154,6 +156,17 @@ def _beginning_alike(whole: bytes, starts: npt.NDArray[np.int64]) -> Iterator[tu
         position = whole.find(b"%", int(starts[index + 1])) if index + 1 < len(starts) else -1
     begins = np.append(0, np.flatnonzero(differs[1:]) + 1).tolist()
     yield from zip(begins, [*begins[1:], len(starts)], strict=True)
+
+
+def _behind_priorities(letters: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Where lines begin that may have ``<PRI>`` before them."""
+    has_one = letters[starts] == ord("<")
+    if not has_one.any():
+        return starts
+    dates = starts.copy()
+    for end in PRIORITY_ENDS:
+        dates[has_one & (dates == starts) & (letters[starts + end] == ord(">"))] += end + 1
+    return dates
 
 
 def _counted_day(line: bytes, most_fields: int) -> tuple[int, int] | None:

@@ -338,10 +338,20 @@ MESSAGES = [
     "Accepted publickey for al from gate.example port 9 ssh2: RSA SHA256:abc",
     f"Failed password for {'u' * 5000} from 192.0.2.1 port 1 ssh2",
     "Failed password for u from 192.0.2.1 port \u0663 ssh2",
+    *("Invalid user al from 192.0.2.1 port 5", "Invalid user a b from gate.example", "Invalid user  from 192.0.2.1"),
+    *("Disconnected from 192.0.2.1 port 5", "Disconnected from invalid user al 192.0.2.1 port 5 [preauth]"),
+    "Disconnected from authenticating user a 192.0.2.9 port 1 035.0.2.1 port 7",
+    *("Connection closed by 035.0.2.1 port 5 [preauth]", "Connection reset by user al 192.0.2.1 port 5"),
+    f"Connection reset by invalid user {'u' * 5000} 192.0.2.1 port 5 [preauth]",
     *("last message repeated 3 times", "message repeated 2 times: [ Failed none for al from 192.0.2.1 port 5 ssh2]"),
     *("(root) CMD (/bin/x)", "x : TTY=pts/0 ; USER=root ; COMMAND=/bin/sh", "session opened for user al by (uid=0)"),
     *("", " ", "a\x00b", "\udcff", "\u2028\x85\x1c", "100 % done", "%SYS-5-CONFIG_I: done", SYSMON, "<Event>", "end\r"),
 ]
+RFC5424 = [
+    *("<38>1 2024-05-01T10:00:00.5Z", "1 2024-05-01T23:59:59+02:00", "<999>1 -", "<1921>1 2024-05-01T10:00:00Z"),
+    *("1 2024-02-30 10:00:00", "<34>1 1601-01-01T00:00:00Z", "<34>2 2024-05-01T10:00:00Z"),
+]
+HEADERS = ["sshd 7 - -", "sshd-session - - -", "sshd 7 ID1 -", '- - - [a@1 b="c"]', "x%y - - -", "CRON 7 - ", "- 7 - -"]
 WHOLE_LINES = ["", " \t", "\r", "\u2003", "\tat some.Trace", "May  1 10:00:00 h last message repeated 2 times"]
 
 
@@ -352,6 +362,10 @@ WHOLE_LINES = ["", " \t", "\r", "\u2003", "\tat some.Trace", "May  1 10:00:00 h 
         | st.builds(
             " ".join,
             st.tuples(*(st.sampled_from(some) for some in (STAMPS, ["web"] * 9 + HOSTS, TAGS, MESSAGES))),
+        )
+        | st.builds(
+            " ".join,
+            st.tuples(*(st.sampled_from(some) for some in (RFC5424, ["web", "-", "h\u00e9"], HEADERS, MESSAGES))),
         ),
         max_size=60,
     ),
@@ -368,6 +382,20 @@ def test_many_lines_at_once_mean_what_each_means_alone(lines: list[str], end: st
     key = lambda row: row["record"]  # noqa: E731
     assert sorted(map(filled, together.rows), key=key) == sorted(map(filled, alone.rows), key=key)
     assert (together.rejects, together.tally) == (alone.rejects, alone.tally)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["<0>", "<38>", "<191>", "<86>"]), st.sampled_from(["Jan  2", "Jun 12", "Dec 30"])),
+        min_size=1,
+        max_size=40,
+    )
+)
+def test_a_priority_before_a_line_does_not_change_its_year(lines: list[tuple[str, str]]) -> None:
+    plain = [f"{day} 10:00:00 h a: y" for _, day in lines]
+    times = [row["time"] for row in read(SYSLOG_READER, "\n".join(plain).encode()).rows]
+    marked = [pri + line for (pri, _), line in zip(lines, plain, strict=True)]
+    assert [row["time"] for row in read(SYSLOG_READER, "\n".join(marked).encode()).rows] == times
 
 
 def test_lines_of_the_same_day_are_of_one_year_in_a_file_of_more_than_one_block() -> None:
