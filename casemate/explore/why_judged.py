@@ -99,6 +99,9 @@ SEVERAL_DECIDE: dict[str, str] = dict.fromkeys(
     "new_service": "less evidence before it than `service_baseline_seconds` would not be enough to say so",
     "coordinated_sources": "fewer sources than `sources`, or fewer steps in the same order than `steps`, would not be "
     "named",
+    "shared_fingerprint": "fewer sources than `sources` or networks than `networks`, a client that more than one in "
+    "`one_in` sources (one in `one_in_few` where fewer than `population` say anything) or an own host has, sources "
+    "that are mostly answered, or other targets each would not be named; another actor with the same tool looks alike",
     "coordinated_requests": "fewer sources than `sources`, or fewer paths in the same order than `steps`, would not be "
     "named",
 }

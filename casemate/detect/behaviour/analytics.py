@@ -91,6 +91,14 @@ from casemate.detect.behaviour.relays import (
 from casemate.detect.behaviour.rules import BehaviourRule, Statements
 from casemate.detect.behaviour.scans import RULES as SCAN_RULES
 from casemate.detect.behaviour.scans import ScanSettings, connections, failing_enough, probed_pairs, scans
+from casemate.detect.behaviour.shared_fingerprints import RULES as FINGERPRINT_RULES
+from casemate.detect.behaviour.shared_fingerprints import (
+    FingerprintSettings,
+    shared_fingerprints,
+    ssh_clients,
+    tls_clients,
+    user_agents,
+)
 from casemate.detect.behaviour.spread_guessing import RULES as SPREAD_RULES
 from casemate.detect.behaviour.spread_guessing import SpreadSettings, spread_failures, spread_guessing
 from casemate.detect.behaviour.web import RULES as WEB_RULES
@@ -155,6 +163,7 @@ PAIRS = "pairs"
 _BEACONS, _SCANS, _LONG, _TUNNELS = BeaconSettings(), ScanSettings(), LongSettings(), TunnelSettings()
 _RELAYS, _ASSETS = RelaySettings(), AssetSettings()
 _LEAVING, _LATERAL, _COORDINATION = ExfiltrationSettings(), LateralSettings(), CoordinationSettings()
+_FINGERPRINTS = FingerprintSettings()
 DERIVED: tuple[Derived, ...] = (
     Derived(PAIRS, ("network_activity",), lambda network, own: pairs(network, own.networks)),
     Derived(
@@ -299,5 +308,17 @@ ANALYTICS: tuple[Analytic, ...] = (
         every_row,
         coordination,
         _COORDINATION,
+    ),
+    Analytic(
+        "shared_fingerprints",
+        FINGERPRINT_RULES,
+        (
+            Source(("ssh_activity", "authentication", "network_activity"), ssh_clients, _FINGERPRINTS),
+            Source(("tls_activity", PAIRS), tls_clients, _FINGERPRINTS),
+            Source(("http_activity",), user_agents, _FINGERPRINTS),
+        ),
+        every_row,
+        shared_fingerprints,
+        _FINGERPRINTS,
     ),
 )

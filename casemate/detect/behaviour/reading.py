@@ -39,6 +39,14 @@ COLUMNS_READ: dict[str, tuple[str, ...]] = {
         *("http_request_http_method", "http_request_url_hostname", "http_request_url_path", "http_response_code"),
         *("http_request_user_agent", "traffic_bytes_out", "traffic_bytes_in"),
     ),
+    "ssh_activity": (
+        *_PLACE,
+        *("src_endpoint_ip", "dst_endpoint_ip", "dst_endpoint_port", "client_hassh_fingerprint", "unmapped_client"),
+    ),
+    "tls_activity": (
+        *_PLACE,
+        *("src_endpoint_ip", "dst_endpoint_ip", "dst_endpoint_port", "ja4_fingerprint_list", "tls_ja3_hash"),
+    ),
     "dns_activity": (
         *_PLACE,
         *("src_endpoint_ip", "dst_endpoint_ip", "query_hostname", "query_type", "rcode", "answers"),
