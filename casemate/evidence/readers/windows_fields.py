@@ -113,6 +113,16 @@ NAMES: dict[str, tuple[str, ...]] = {
 }
 """Column -> what flat exports call it, best first; used only where the record has no field of the column's name."""
 
+NAMES_BESIDE: dict[str, tuple[tuple[str, frozenset[str]], ...]] = {
+    "Provider_Name": (("ProviderName", frozenset({"MachineName", "LogName"})),),
+    "ExecutionProcessID": (
+        ("ProcessID", frozenset({"ThreadID", "SourceModuleType"})),
+        ("ProcessId", frozenset({"ThreadId", "MachineName", "LogName"})),
+    ),
+}
+"""Column -> names that other fields of events have too, and that mean the column only beside all of these: those of
+``Get-WinEvent``, and the process id as NXLog wrote it before version 4."""
+
 FIELD_PREFIXES = ("winlog.event_data.", "winlog.user_data.", "event_data.", "user_data.", "EventData.", "UserData.")
 """Prefixes (after flattening) under which the event's own fields stand."""
 

@@ -1,9 +1,10 @@
 """Windows events exported as JSON, into ``windows_event``, whatever tool wrote them.
 
 Forms: flat records (NXLog, OTRF's Security-Datasets, Azure Monitor, ``Get-WinEvent | ConvertTo-Json``),
-Winlogbeat (``winlog.*`` of ECS, ``event_data.*`` before version 7), and the event's XML as JSON
-(``Event.System``, ``Event.EventData``; see :mod:`windows_xml_json`).  One record a line, or arrays and
-pretty-printed documents.  The vocabulary is that of :mod:`windows_fields`.
+Winlogbeat (``winlog.*`` of ECS, nested or with dots in its keys; ``event_data.*`` before version 7; also below the
+``_source`` of a document out of Elasticsearch), and the event's XML as JSON (``Event.System``, ``Event.EventData``;
+see :mod:`windows_xml_json`).  One record a line, or arrays and pretty-printed documents.  The vocabulary is that of
+:mod:`windows_fields`.
 
 Time: the first of ``TIMES`` the record has, as recorded: no zone means UTC and the flag
 ``zone_assumed_utc``.  Exporters are known to write local time as UTC: where records also carry Sysmon's
@@ -26,7 +27,7 @@ from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows
 from casemate.evidence.readers.json_rows import read_json
 from casemate.evidence.readers.json_shapes import first_objects, is_documents, is_lines
 from casemate.evidence.readers.timestamps import read_iso
-from casemate.evidence.readers.windows_fields import FIELD_PREFIXES, NAMES, TIMES, WINDOWS_EVENT
+from casemate.evidence.readers.windows_fields import FIELD_PREFIXES, NAMES, NAMES_BESIDE, TIMES, WINDOWS_EVENT
 from casemate.evidence.readers.windows_xml_json import rewriter
 
 _COLUMNS = {name.lower(): name for name in WINDOWS_EVENT.columns}
@@ -42,7 +43,8 @@ def arrange(keys: Keys) -> Arrangement:
     rewrite = rewriter(frozenset(keys))
     if rewrite is not None:
         return Arrangement(WINDOWS_EVENT.name, rewrite=rewrite)
-    names = [_own_name(key) for key in keys]
+    inner = [key.removeprefix(STORED_BELOW) for key in keys]
+    names = [_own_name(key) for key in inner]
     place_of: dict[str, int] = {}
     for place, name in enumerate(names):
         place_of.setdefault(name, place)
@@ -51,7 +53,8 @@ def arrange(keys: Keys) -> Arrangement:
     for column, aliases in NAMES.items():
         if column in filled:
             continue
-        best = next((place_of[alias] for alias in aliases if alias in place_of), None)
+        known = (*aliases, *(alias for alias, beside in NAMES_BESIDE.get(column, ()) if beside <= place_of.keys()))
+        best = next((place_of[alias] for alias in known if alias in place_of), None)
         if best is not None:
             filled.discard(column_of.get(best, ""))
             column_of[best] = column
@@ -61,7 +64,7 @@ def arrange(keys: Keys) -> Arrangement:
         if column is not None and place not in column_of and column not in filled:
             column_of[place] = column
             filled.add(column)
-    times = sorted((place for place, key in enumerate(keys) if key in _TIMES), key=lambda place: _TIMES[keys[place]])
+    times = sorted((place for place, key in enumerate(inner) if key in _TIMES), key=lambda place: _TIMES[inner[place]])
     return Arrangement(
         WINDOWS_EVENT.name,
         tuple(column_of.get(place) for place in range(len(keys))),
@@ -101,10 +104,15 @@ def _confidence(head: bytes) -> int:
 
 LOOKED_AT = 8  # records
 ENVELOPE_KEYS = ("Events", "events", "records", "value")
+STORED_BELOW = "_source."
+"""Prefix (after flattening) of the fields of a document as Elasticsearch gives it out."""
 
 
 def looks_like_windows(record: dict[str, Any]) -> bool:
     """Whether one parsed record is an event of a Windows channel in any of the known forms."""
+    stored = record.get("_source")
+    if isinstance(stored, dict):
+        record = stored
     event = record.get("Event", record)
     if isinstance(event, dict) and isinstance(event.get("System"), dict):
         system = event["System"]
@@ -123,6 +131,7 @@ def looks_like_windows(record: dict[str, Any]) -> bool:
         "source_name",
         "eventsourcename",
         "provider_name",
+        "winlog.provider_name",
     }
     if not has_number or not (has_log or has_source & {"eventsourcename", "providerguid", "source_name"}):
         return False
@@ -170,7 +179,7 @@ def _texts_at(column: pa.Array, places: pa.Array) -> list[str]:
     return (taken.dictionary_decode() if pa.types.is_dictionary(taken.type) else taken).to_pylist()
 
 
-WINDOWS_JSON = ReaderSpec("windows-json", 1, (WINDOWS_EVENT,), recognise, read, continues=True)
+WINDOWS_JSON = ReaderSpec("windows-json", 2, (WINDOWS_EVENT,), recognise, read, continues=True)
 WINDOWS_JSON_DOCUMENTS = ReaderSpec(
-    "windows-json-documents", 1, (WINDOWS_EVENT,), recognise_documents, functools.partial(read, documents=True)
+    "windows-json-documents", 2, (WINDOWS_EVENT,), recognise_documents, functools.partial(read, documents=True)
 )

@@ -105,6 +105,21 @@ WINLOGBEAT_6 = {
     "thread_id": 2200,
     "event_data": {"ProcessId": "4242", **FIELDS},
 }
+WINLOGBEAT_DOTTED = {
+    "@timestamp": "2024-03-04T05:06:07.123Z",
+    "event.code": "1",
+    "host.name": "ws1.lab.example",
+    "winlog.provider_name": "Microsoft-Windows-Sysmon",
+    "winlog.channel": "Microsoft-Windows-Sysmon/Operational",
+    "winlog.event_id": "1",
+    "winlog.record_id": 77,
+    "winlog.computer_name": "ws1.lab.example",
+    "winlog.process.pid": 2100,
+    "winlog.process.thread.id": 2200,
+    "winlog.event_data.ProcessId": "4242",
+    **{f"winlog.event_data.{name}": value for name, value in FIELDS.items()},
+    "process.pid": 4242,
+}
 EVTX_DUMP = {
     "Event": {
         "#attributes": {"xmlns": "http://schemas.microsoft.com/win/2004/08/events/event"},
@@ -188,6 +203,8 @@ AZURE_XML = {
 FORMS = {
     "nxlog": NXLOG,
     "winlogbeat": WINLOGBEAT,
+    "winlogbeat, dots in keys": WINLOGBEAT_DOTTED,
+    "winlogbeat, out of Elasticsearch": {"_index": "winlogbeat-8", "_id": "a", "_score": 1.0, "_source": WINLOGBEAT},
     "winlogbeat 6": WINLOGBEAT_6,
     "evtx_dump": EVTX_DUMP,
     "xmltodict": XMLTODICT,
@@ -241,12 +258,27 @@ def test_get_winevent_converted_to_json() -> None:
             "ProviderName": "Microsoft-Windows-Security-Auditing",
             "RecordId": 5,
             "MachineName": "dc1",
+            "ProcessId": 612,
+            "ThreadId": 4,
             "TimeCreated": "/Date(1709528767123)/",
             "Message": "An account was logged on.",
         }
     )
     assert (row["EventID"], row["Channel"], row["EventRecordID"], row["Computer"]) == ("4624", "Security", "5", "dc1")
     assert row["time"] == datetime(2024, 3, 4, 5, 6, 7, 123000, UTC)
+    assert row["Provider_Name"] == "Microsoft-Windows-Security-Auditing"
+    assert (row["ExecutionProcessID"], row["ExecutionThreadID"]) == ("612", "4")
+    assert not row.keys() & {"ProcessId", "ProviderName"}
+
+
+def test_the_process_id_of_old_nxlog_is_not_the_events_own() -> None:
+    event = {"EventID": 4688, "Channel": "Security", "SourceName": "p", "Hostname": "h", "SourceModuleType": "im"}
+    row = one({**event, "ProcessID": 4, "ThreadID": 8})
+    assert (row["ExecutionProcessID"], row.get("ProcessId")) == ("4", None)
+    row = one({**event, "ProcessID": 4, "ThreadID": 8, "ProcessId": "0x20"})
+    assert (row["ExecutionProcessID"], row["ProcessId"]) == ("4", "0x20")
+    row = one({**event, "ExecutionProcessID": 4, "ThreadID": 8, "ProcessID": 32})  # of a filtering platform's event
+    assert (row["ExecutionProcessID"], row["ProcessId"]) == ("4", "32")
 
 
 def test_unnamed_values_of_event_data_stand_in_data_one_a_line() -> None:
