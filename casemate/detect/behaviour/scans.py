@@ -33,7 +33,7 @@ import ibis.expr.types as ir
 
 from casemate.detect.behaviour.networks import NOT_ONE_HOST, within
 from casemate.detect.behaviour.pairs import PAIR, is_icmp, named
-from casemate.detect.behaviour.rules import BehaviourRule, Statements, bursts, first_of, key, over
+from casemate.detect.behaviour.rules import BehaviourRule, Statements, bursts, key
 from casemate.detect.behaviour.slow_scans import RULES as SLOW_RULES
 from casemate.detect.behaviour.slow_scans import gathered
 
@@ -209,35 +209,58 @@ def scans(table: ibis.Table, wanted: ScanSettings) -> Statements:
         statements of :data:`RULES`; counts: ``probes, sources, hosts, services, unanswered, refused,
         blocked, empty, answered, slow`` (1 for a slow scan).
     """
-    table = _vertical(_horizontal(table, wanted), wanted)
-    table = bursts(table, ["source", "target", "service", "scanned", "failed"], wanted.burst_gap_seconds, "probe_burst")
-    table = table.mutate(probe=~table.scanned & ~table.inside & (table.failed == 1))
-    table = gathered(table, wanted.tried, wanted.neighbours)
-    table = table.mutate(
-        rule=ibis.cases(
-            (table.horizontal & table.inside & (table.service == "icmp"), "ping_sweep_inside"),
-            (table.horizontal & table.inside, "horizontal_scan_inside"),
-            (table.horizontal, "horizontal_scan"),
-            (table.vertical & table.inside, "vertical_scan_inside"),
-            (table.vertical, "vertical_scan"),
-            (table.scan.notnull(), table.scan),
-            (table.probe, "unasked_probe"),
-            else_=ibis.null("string"),
+    table = _horizontal(table, wanted)
+    across = table.filter(table.horizontal)
+    table = _vertical(table.filter(~table.horizontal), wanted)
+    down = table.filter(table.vertical)
+    probes = table.filter(~table.vertical & ~table.inside & (table.failed == 1))
+    nothing = ibis.null("string")
+    told = (
+        _told(
+            across,
+            rule=ibis.cases(
+                (across.inside & (across.service == "icmp"), "ping_sweep_inside"),
+                (across.inside, "horizontal_scan_inside"),
+                else_="horizontal_scan",
+            ),
+            episode=across.horizontal_burst,
+            scope_target=nothing,
+            scope_service=across.service,
         ),
-        episode=ibis.cases(
-            (table.horizontal, table.horizontal_burst),
-            (table.vertical, table.vertical_burst),
-            (table.scan.notnull(), SLOW),
-            else_=table.probe_burst,
+        _told(
+            down,
+            rule=ibis.ifelse(down.inside, "vertical_scan_inside", "vertical_scan"),
+            episode=down.vertical_burst,
+            scope_target=down.target,
+            scope_service=nothing,
         ),
-        source_kind=ibis.ifelse((table.scan == "network_scan").fill_null(False), "network", "address"),
-        scanner=ibis.ifelse((table.scan == "network_scan").fill_null(False), table.network, table.source),
-        scope_target=ibis.ifelse(table.horizontal | table.scan.notnull(), ibis.null("string"), table.target),
-        scope_service=ibis.ifelse(table.vertical | table.scan.notnull(), ibis.null("string"), table.service),
+        _probes(probes, wanted),
     )
-    table = table.filter(table.rule.notnull())
-    table = table.mutate(key=key(table.rule, table.scanner, table.scope_target, table.scope_service, table.episode))
-    return Statements(table.select(_ROWS), _findings)
+    rows = ibis.union(*told)
+    rows = rows.mutate(key=key(rows.rule, rows.scanner, rows.scope_target, rows.scope_service, rows.episode))
+    return Statements(rows.select(_ROWS), _findings)
+
+
+def _probes(table: ibis.Table, settings: ScanSettings) -> ibis.Table:
+    """What is said of probes that belong to no scan of one service or one host."""
+    table = bursts(table, ["source", "target", "service"], settings.burst_gap_seconds, "probe_burst")
+    table = gathered(table, settings.tried, settings.neighbours)
+    alone, of_network = table.scan.isnull(), (table.scan == "network_scan").fill_null(False)
+    return _told(
+        table,
+        rule=table.scan.fill_null("unasked_probe"),
+        episode=ibis.ifelse(alone, table.probe_burst, SLOW),
+        scope_target=ibis.ifelse(alone, table.target, ibis.null("string")),
+        scope_service=ibis.ifelse(alone, table.service, ibis.null("string")),
+        source_kind=ibis.ifelse(of_network, "network", "address"),
+        scanner=ibis.ifelse(of_network, table.network, table.source),
+    )
+
+
+def _told(table: ibis.Table, **said: ir.Value) -> ibis.Table:
+    """Connections with what is said of them; the scanner is their source where nothing else is said."""
+    said = {"source_kind": ibis.literal("address"), "scanner": table.source, **said}
+    return table.select(*_CONNECTION, **{name: said[name] for name in _SAID})
 
 
 def failing_enough(table: ibis.Table, settings: ScanSettings) -> ibis.Table:
@@ -274,32 +297,31 @@ def _horizontal(table: ibis.Table, settings: ScanSettings) -> ibis.Table:
 
 
 def _vertical(table: ibis.Table, settings: ScanSettings) -> ibis.Table:
-    """Adds ``vertical``, ``vertical_burst`` and ``scanned``, for connections of no horizontal scan."""
-    table = bursts(table, ["source", "target", "horizontal"], settings.burst_gap_seconds, "vertical_burst")
-    group = ["source", "target", "horizontal"]
+    """Adds ``vertical`` and ``vertical_burst`` to connections of no horizontal scan."""
+    group = ["source", "target"]
+    table = bursts(table, group, settings.burst_gap_seconds, "vertical_burst")
     table = _margin(table, [*group, "vertical_burst"], "service")
-    table = table.mutate(fast=~table.horizontal & (table.margin >= settings.services))
+    table = table.mutate(fast=table.margin >= settings.services)
     table = _margin(table, [*group, "fast"], "service")
-    slow = ~table.horizontal & ~table.fast & (table.margin >= settings.services)
+    slow = ~table.fast & (table.margin >= settings.services)
     # What the host answered inside a fast scan is part of it; over days it is ordinary use.
     vertical = table.fast | (slow & (table.failed == 1))
-    table = table.mutate(vertical=vertical, vertical_burst=ibis.ifelse(table.fast, table.vertical_burst, SLOW))
-    return table.mutate(scanned=table.horizontal | table.vertical).drop("fast", "margin")
+    burst = ibis.ifelse(table.fast, table.vertical_burst, SLOW)
+    return table.mutate(vertical=vertical, vertical_burst=burst).drop("fast", "margin")
 
 
 def _margin(table: ibis.Table, group: Sequence[str], what: str) -> ibis.Table:
-    """Adds ``margin``: distinct `what` of the group that only failed, minus those that ever answered."""
-    marked = table.mutate(
-        first=first_of(table, [*group, what]), ever=(1 - table.failed).max().over(over([*group, what]))
-    )
-    marked = marked.mutate(weight=marked["first"] * (1 - 2 * marked.ever))
-    return marked.mutate(margin=marked.weight.sum().over(over(group))).drop("first", "ever", "weight")
+    """Adds ``margin`` (instead of one there is): distinct `what` of the group that only failed, minus those that ever
+    answered."""
+    things = table.group_by([*group, what]).agg(ever=(1 - table.failed).max())
+    margins = things.group_by(list(group)).agg(margin=(1 - 2 * things.ever).sum())
+    before = table.drop("margin") if "margin" in table.columns else table
+    return before.inner_join(margins, list(group))
 
 
-_ROWS = [
-    *("key", "rule", "source_kind", "scanner", "source", "scope_target", "scope_service", "episode"),
-    *("evidence", "record", "time", "target", "service", "result"),
-]
+_CONNECTION = ("evidence", "record", "time", "source", "target", "service", "result")
+_SAID = ("rule", "source_kind", "scanner", "scope_target", "scope_service", "episode")
+_ROWS = ("key", *_SAID, *_CONNECTION)
 
 
 def _findings(table: ibis.Table) -> ibis.Table:

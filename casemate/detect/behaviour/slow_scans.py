@@ -15,7 +15,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from casemate.detect.behaviour.rules import BehaviourRule, first_of, over
+from casemate.detect.behaviour.rules import BehaviourRule
 
 RULES: tuple[BehaviourRule, ...] = (
     BehaviourRule(
@@ -44,30 +44,20 @@ def gathered(table: ibis.Table, tried: int, neighbours: int) -> ibis.Table:
     """Adds ``network`` and ``scan`` ("network_scan", "slow_scan", or null) to probes.
 
     Args:
-        table: connections with ``probe`` (whether it is one), ``source, target, service, time, record, evidence``.
+        table: probes with ``source, target, service``.
         tried: different services of hosts.
         neighbours: sources of one network.
     """
-    table = table.mutate(network=network_of(table.source), probed=table.probe.cast("int64"))
-    by_source, by_network = ["source", "probed"], ["network", "probed"]
-    table = table.mutate(
-        thing=first_of(table, [*by_source, "target", "service"]),
-        network_thing=first_of(table, [*by_network, "target", "service"]),
-        one_source=first_of(table, by_source),
-    )
-    table = table.mutate(
-        things=table.thing.sum().over(over(by_source)),
-        network_things=table.network_thing.sum().over(over(by_network)),
-        sources=table.one_source.sum().over(over(by_network)),
-    )
+    table = table.mutate(network=network_of(table.source))
+    services = table.select("source", "network", "target", "service").distinct()
+    by_source = services.group_by("source").agg(things=services.count())
+    tried_by_network = services.select("network", "target", "service").distinct()
+    things = tried_by_network.group_by("network").agg(network_things=tried_by_network.count())
+    sources = services.group_by("network").agg(sources=services.source.nunique())
+    table = table.inner_join(by_source, "source").inner_join(things, "network").inner_join(sources, "network")
     shared = (table.sources >= neighbours) & (table.network_things >= tried)
-    scan = ibis.cases(
-        (~table.probe, ibis.null("string")), (shared, "network_scan"), (table.things >= tried, "slow_scan"),
-        else_=ibis.null("string"),
-    )  # fmt: skip
-    return table.mutate(scan=scan).drop(
-        "probed", "thing", "network_thing", "one_source", "things", "network_things", "sources"
-    )
+    scan = ibis.cases((shared, "network_scan"), (table.things >= tried, "slow_scan"), else_=ibis.null("string"))
+    return table.mutate(scan=scan).drop("things", "network_things", "sources")
 
 
 def network_of(address: ir.StringValue) -> ir.StringValue:
