@@ -4,7 +4,8 @@ Link types after tcpdump.org's list: Ethernet (with the type or with LLC/SNAP), 
 2, PPP in its framings, Cisco HDLC, and the logs of packet filters (NFLOG, PFLOG, enc).  802.11 is unwrapped to Ethernet
 in :mod:`packets.wireless`.  Headers after RFC 791 (IPv4), RFC 8200 (IPv6 and its extension headers), IEEE 802.1Q (VLAN,
 also stacked), RFC 3032 (MPLS), RFC 2516 (PPPoE); tunnels after RFC 2784 (GRE, also with ERSPAN), RFC 7348 (VXLAN) and
-RFC 8926 (Geneve).  Whatever is too short or unknown gives a word that says why it is no segment; that is counted, never an error.
+RFC 8926 (Geneve).  Whatever is too short or unknown gives a word that says why it is no segment; that is counted,
+never an error.
 """
 
 from __future__ import annotations
