@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from casemate.engine.parts import empty_columns
+from casemate.engine.parts import empty_columns, plain_columns
 from casemate.schema.native import UTC_MICROSECONDS
 
 BATCH_ROWS = 65_536
@@ -37,20 +38,41 @@ def stored_batches(
     wanted = list(columns) if columns is not None else schema.names
     text = [name for name in wanted if schema.field(name).type == pa.string()]
     for part in parts:
+        notes = pq.read_metadata(part)
+        plain = plain_columns(notes)
         # read_dictionary keeps the file's own dictionaries: distinct values cost nothing again
-        there = [name for name in text if name not in (lacking or {}).get(part, frozenset())]
-        with pq.ParquetFile(part, read_dictionary=there, memory_map=False, pre_buffer=True) as file:
+        there = [name for name in text if name not in (lacking or {}).get(part, frozenset()) and name not in plain]
+        with pq.ParquetFile(part, metadata=notes, read_dictionary=there, memory_map=False, pre_buffer=True) as file:
             missing = (lacking or {}).get(part, frozenset()) | empty_columns(file)
             present = [name for name in wanted if name not in missing]
             some = present or file.schema_arrow.names[:1]  # without any column, rows could not be counted
             for batch in file.iter_batches(batch_size=rows, columns=some, use_threads=True):
-                yield _completed(batch, wanted, schema) if missing else batch.select(present)
+                yield _completed(batch, wanted, schema, plain) if missing or plain else batch.select(present)
 
 
-def _completed(batch: pa.RecordBatch, wanted: Sequence[str], schema: pa.Schema) -> pa.RecordBatch:
+def _completed(
+    batch: pa.RecordBatch, wanted: Sequence[str], schema: pa.Schema, plain: frozenset[str]
+) -> pa.RecordBatch:
     held = set(batch.schema.names)
-    columns = [batch.column(name) if name in held else _nulls(schema.field(name).type, len(batch)) for name in wanted]
+    columns = []
+    for name in wanted:
+        column = batch.column(name) if name in held else _nulls(schema.field(name).type, len(batch))
+        columns.append(numbered(column) if name in held and name in plain else column)
     return pa.RecordBatch.from_arrays(columns, names=list(wanted))
+
+
+def numbered(texts: pa.StringArray) -> pa.DictionaryArray:
+    """Texts as a dictionary of as many values, in their order; nothing is copied or compared.
+
+    For columns in which hardly two texts are alike: finding those would cost more than it spares.
+    """
+    validity, ends, content = texts.buffers()
+    numbers = pa.array(np.arange(len(texts), dtype=np.int32))
+    if texts.null_count:
+        numbers = pa.array(np.arange(len(texts), dtype=np.int32), mask=texts.is_null().to_numpy(zero_copy_only=False))
+    del validity  # a null is a number that is missing; the value it would have is empty
+    values = pa.StringArray.from_buffers(len(texts), ends, content, None, 0, texts.offset)
+    return pa.DictionaryArray.from_arrays(numbers, values)
 
 
 def _nulls(kind: pa.DataType, rows: int) -> pa.Array:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from casemate.engine.files import inside
-from casemate.engine.parts import Part
+from casemate.engine.parts import Part, plain_columns
 from casemate.engine.store import Store
 
 MIB = 1024 * 1024
@@ -58,6 +58,8 @@ def _too_many(parts: Iterable[Part], most: Mapping[int, int]) -> list[Part]:
 
 def _rows(root: Path, parts: Sequence[Part]) -> Iterator[pa.RecordBatch]:
     for part in parts:
-        text = [field.name for field in part.schema if pa.types.is_string(field.type)]
-        with pq.ParquetFile(inside(root, part.path), read_dictionary=text) as file:
+        path = inside(root, part.path)
+        plain = plain_columns(pq.read_metadata(path))
+        text = [field.name for field in part.schema if pa.types.is_string(field.type) and field.name not in plain]
+        with pq.ParquetFile(path, read_dictionary=text) as file:
             yield from file.iter_batches(32 * 1024)

@@ -45,6 +45,7 @@ class DuckDBEngine:
         raw.execute("SET autoinstall_known_extensions = false")
         raw.execute("SET autoload_known_extensions = false")
         raw.execute(f"SET memory_limit = '{memory_bytes // (1 << 20)}MiB'")
+        raw.execute("SET parquet_metadata_cache = true")
         raw.execute("SET preserve_insertion_order = false")
         # it writes its bar to standard output, where rows go, when Python was started without a file
         raw.execute("SET enable_progress_bar = false")

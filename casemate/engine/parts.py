@@ -4,8 +4,9 @@
 folder can call it; what it returns can be pickled.
 
 Text columns are written as dictionaries from what the readers hand over (``dictionary<int32,
-string>``), one row group for about :data:`ROW_GROUP_ROWS` rows.  The options below were chosen by
-measurement, see docs/decisions/0002-commit-protocol.md.
+string>``), one row group for about :data:`ROW_GROUP_ROWS` rows; long texts that are nearly all
+others (messages) are written one by one.  The options below were chosen by measurement, see
+docs/decisions/0002-commit-protocol.md.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -29,6 +31,10 @@ PART_BYTES = 128 * 1024 * 1024  # a part is closed once it is this long, so it s
 ROW_GROUP_ROWS = 32 * 1024
 MOST_WAITING = 256  # batches joined to one row group: hundreds of columns weigh more than a few rows
 EMPTY_COLUMNS = "casemate.empty_columns"  # in the metadata of a part
+PLAIN_COLUMNS = "casemate.plain_columns"
+PLAIN_ROWS, PLAIN_LENGTH, PLAIN_DISTINCT = 1024, 64, 0.625
+"""From how many rows of a row group on, of which mean length in bytes and which share of distinct texts on, a column
+is written without a dictionary."""
 TEXT_KEYS = frozenset({"evidence", "id", "finding"})
 """Text columns of which each row group knows the least and the greatest value: what rows are looked up by."""
 _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
@@ -78,7 +84,16 @@ class Part:
 
 def empty_columns(file: pq.ParquetFile) -> frozenset[str]:
     """The columns of a part that hold no value, as its writer noted; reading those takes time for nothing."""
-    noted = (file.metadata.metadata or {}).get(EMPTY_COLUMNS.encode(), b"[]")
+    return _noted(file.metadata, EMPTY_COLUMNS)
+
+
+def plain_columns(notes: pq.FileMetaData) -> frozenset[str]:
+    """The text columns of a part whose texts are nearly all others, so that dictionaries of them are worth nothing."""
+    return _noted(notes, PLAIN_COLUMNS)
+
+
+def _noted(notes: pq.FileMetaData, key: str) -> frozenset[str]:
+    noted = (notes.metadata or {}).get(key.encode(), b"[]")
     try:
         names = json.loads(noted)
     except ValueError:
@@ -121,7 +136,7 @@ def write_parts(
     writer: _PartWriter | None = None
     try:
         for group in _groups(batches, schema):
-            writer = writer or _PartWriter(Path(folder), table, schema)
+            writer = writer or _PartWriter(Path(folder), table, schema, _nearly_distinct(group))
             writer.write(group)
             if part_bytes is not None and writer.bytes >= part_bytes:
                 written.append(writer.close())
@@ -140,20 +155,21 @@ def write_parts(
 class _PartWriter:
     """One part being written."""
 
-    def __init__(self, folder: Path, table: str, schema: pa.Schema) -> None:
+    def __init__(self, folder: Path, table: str, schema: pa.Schema, plain: frozenset[str] = frozenset()) -> None:
         descriptor, name = tempfile.mkstemp(prefix=f"{table}-", suffix=".parquet", dir=folder)
         os.close(descriptor)
         self._path = Path(name)
         self._table, self._schema, self._rows = table, schema, 0
         self._empty = list(schema.names)  # columns without any value so far
         self._sink = pa.OSFile(name, "wb")
-        stored = pa.schema([field.with_type(_stored_type(field.type)) for field in schema])
+        self._plain = plain
+        stored = pa.schema([field if field.name in plain else _stored(field) for field in schema])
         keyed = [field.name for field in schema if not pa.types.is_string(field.type) or field.name in TEXT_KEYS]
         self._writer = pq.ParquetWriter(
             self._sink,
             stored,
             compression="lz4",
-            use_dictionary=True,
+            use_dictionary=cast(Any, [name for name in schema.names if name not in plain]) if plain else True,
             write_statistics=cast(Any, keyed),  # a list of columns is fine, whatever the stubs say
             store_schema=False,  # text comes back as text, not as dictionaries
             version="2.6",
@@ -163,13 +179,15 @@ class _PartWriter:
     def bytes(self) -> int:
         return self._sink.tell()
 
-    def write(self, rows: pa.Table) -> None:
+    def write(self, batches: Sequence[pa.RecordBatch]) -> None:
+        rows = _joined(batches, self._plain)
         self._writer.write_table(rows, row_group_size=max(len(rows), 1))
         self._rows += len(rows)
         self._empty = [name for name in self._empty if rows.column(name).null_count == len(rows)]
 
     def close(self) -> StagedPart:
-        self._writer.add_key_value_metadata({EMPTY_COLUMNS: json.dumps(self._empty)})
+        notes = {EMPTY_COLUMNS: json.dumps(self._empty), PLAIN_COLUMNS: json.dumps(sorted(self._plain))}
+        self._writer.add_key_value_metadata(notes)
         self._writer.close()
         self._sink.close()
         with self._path.open("rb") as stream:
@@ -184,16 +202,12 @@ class _PartWriter:
         self._path.unlink(missing_ok=True)
 
 
-def _stored_type(kind: pa.DataType) -> pa.DataType:
-    return _DICTIONARY if pa.types.is_string(kind) else kind
+def _stored(field: pa.Field) -> pa.Field:
+    return field.with_type(_DICTIONARY) if pa.types.is_string(field.type) else field
 
 
-def _groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Batches brought to the stored schema and joined into row groups.
-
-    The dictionaries inside a row group are made one: Parquet takes a dictionary as it is only if
-    every chunk of the row group shares it, and decodes all values again otherwise.
-    """
+def _groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[list[pa.RecordBatch]]:
+    """Batches with all columns of the stored schema, as many as make a row group."""
     waiting: list[pa.RecordBatch] = []
     rows = 0
     for batch in batches:
@@ -202,15 +216,71 @@ def _groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa
         waiting.append(_conform(batch, schema))
         rows += batch.num_rows
         if rows >= ROW_GROUP_ROWS or len(waiting) >= MOST_WAITING:
-            yield _joined(waiting)
+            yield waiting
             waiting, rows = [], 0
     if waiting:
-        yield _joined(waiting)
+        yield waiting
 
 
-def _joined(batches: list[pa.RecordBatch]) -> pa.Table:
-    table = pa.Table.from_batches(batches)
+def _nearly_distinct(batches: Sequence[pa.RecordBatch]) -> frozenset[str]:
+    """The columns of long texts of which hardly two are alike.
+
+    A dictionary of those is built, joined and read at the price of copying all of them several times.
+    """
+    first = max(batches, key=len)
+    if any(pa.types.is_nested(field.type) for field in first.schema):
+        return frozenset()
+    return frozenset(field.name for field in first.schema if _is_nearly_distinct(first.column(field.name)))
+
+
+def _is_nearly_distinct(column: pa.Array) -> bool:
+    present = len(column) - column.null_count
+    if present < PLAIN_ROWS:
+        return False
+    if pa.types.is_dictionary(column.type):
+        texts, distinct = column.dictionary, len(column.dictionary)
+    elif pa.types.is_string(column.type):
+        texts = column
+        some = column.drop_null().slice(0, PLAIN_ROWS)
+        distinct = present * len(some.unique()) / len(some)
+    else:
+        return False
+    return distinct > present * PLAIN_DISTINCT and _text_bytes(texts) > max(distinct, 1) * PLAIN_LENGTH
+
+
+def _text_bytes(texts: pa.StringArray) -> int:
+    ends = texts.buffers()[1]
+    if ends is None or not len(texts):
+        return 0
+    some = np.frombuffer(ends, np.int32)
+    return int(some[texts.offset + len(texts)]) - int(some[texts.offset])
+
+
+def _joined(batches: Sequence[pa.RecordBatch], plain: frozenset[str]) -> pa.Table:
+    """One row group.
+
+    Its dictionaries are made one: Parquet takes a dictionary as it is only if every chunk of the row group shares it,
+    and decodes all values again otherwise.
+    """
+    table = pa.Table.from_batches([_with_types(batch, plain) for batch in batches])
     return table.unify_dictionaries() if len(batches) > 1 else table
+
+
+def _with_types(batch: pa.RecordBatch, plain: frozenset[str]) -> pa.RecordBatch:
+    """The batch with texts as dictionaries, those of the `plain` columns as they are."""
+    columns = list(batch.columns)
+    changed = False
+    for place, field in enumerate(batch.schema):
+        if field.name in plain and pa.types.is_dictionary(field.type):
+            columns[place] = columns[place].dictionary_decode()
+            changed = True
+        elif field.name not in plain and pa.types.is_string(field.type):
+            columns[place] = columns[place].dictionary_encode()
+            changed = True
+    if not changed:
+        return batch
+    fields = [field.with_type(column.type) for field, column in zip(batch.schema, columns, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
 
 def _conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -220,19 +290,19 @@ def _conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         raise ValueError(f"columns not in the table's schema: {sorted(unknown)}")
     columns, fields = [], []
     for field in schema:
-        wanted = _stored_type(field.type)
+        wanted = _stored(field).type
         if field.name in names:
             column = batch.column(field.name)
             if not field.nullable and column.null_count:
                 raise ValueError(f"column '{field.name}' must not be null")
-            if column.type != wanted:
+            if column.type not in (wanted, field.type):
                 column = _converted(column, wanted)
         elif field.nullable:
             column = _nulls(wanted, batch.num_rows)
         else:
             raise ValueError(f"column '{field.name}' is missing")
         columns.append(column)
-        fields.append(field.with_type(wanted))
+        fields.append(field.with_type(column.type))
     return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
 

@@ -19,7 +19,14 @@ from casemate.engine.batches import stored_batches
 from casemate.engine.canonical import canonical_hash
 from casemate.engine.compaction import compact
 from casemate.engine.files import replace_file
-from casemate.engine.parts import empty_columns, schema_from_json, schema_to_json, write_part, write_parts
+from casemate.engine.parts import (
+    empty_columns,
+    plain_columns,
+    schema_from_json,
+    schema_to_json,
+    write_part,
+    write_parts,
+)
 from casemate.engine.state import LiveState
 from casemate.engine.store import FOLDERS, Store
 from casemate.errors import CannotFinish, CaseDamaged
@@ -339,3 +346,58 @@ def test_columns_without_values_come_out_null(tmp_path: Path) -> None:
         rows = pa.Table.from_batches(stored_batches(parts, schema, columns)).to_pydict()
         expected = {"evidence": list("abcab"), "name": [None] * 5, "count": [None, None, 3, None, None]}
         assert rows == {name: expected[name] for name in columns or schema.names}
+
+
+def message(number: int) -> str:
+    return f"process {number} began, and said so in as many words as it takes to make a long line of text: {number * 7}"
+
+
+def test_long_texts_that_are_nearly_all_others_are_stored_plain_and_come_out_the_same(tmp_path: Path) -> None:
+    texts = [None if number % 5 == 0 else message(number) for number in range(3000)]
+    users = [f"user {number % 3}" for number in range(3000)]
+    plain = rows(0, 3000, Message=texts, User=users)
+    coded = plain.set_column(
+        plain.schema.get_field_index("Message"), "Message", plain.column("Message").dictionary_encode()
+    )
+    few = rows(3000, 4, Message=["same", "same", None, message(1)], User=[None, "a", "a", None])
+    expected = [*texts, *few.column("Message").to_pylist()]
+    for first in (plain, coded):
+        for batches in ([first, few], [few, first], [first.slice(0, 2000), few, first.slice(2000)]):
+            part = write_part(tmp_path, "events", EVENTS, batches)
+            assert plain_columns(pq.read_metadata(part.file)) == {"Message"}
+            read = pa.Table.from_batches(stored_batches([Path(part.file)], EVENTS, rows=700)).sort_by("record")
+            assert read["Message"].type == read["User"].type == pa.dictionary(pa.int32(), pa.string())
+            assert read["Message"].to_pylist() == expected
+            assert read["User"].to_pylist() == [*users, None, "a", "a", None]
+
+
+@pytest.mark.parametrize(
+    ("texts", "stored"),
+    [
+        ([message(number) for number in range(2000)], {"Message"}),
+        ([message(number % 900) for number in range(2000)], set()),  # half of them are there twice and more
+        ([f"m{number}" for number in range(2000)], set()),  # short
+        ([message(number) for number in range(500)], set()),  # too few to tell
+        ([None] * 2000, set()),
+    ],
+)
+def test_only_long_texts_that_are_nearly_all_others_are_stored_plain(
+    tmp_path: Path, texts: list[str | None], stored: set[str]
+) -> None:
+    batch = rows(0, len(texts), Message=texts)
+    coded = batch.set_column(
+        batch.schema.get_field_index("Message"), "Message", batch.column("Message").dictionary_encode()
+    )
+    part = write_part(tmp_path, "events", EVENTS, [coded])
+    assert plain_columns(pq.read_metadata(part.file)) == stored
+
+
+def test_compaction_keeps_plain_texts(store: Store) -> None:
+    for number in range(2):
+        texts = [message(text + 1500 * number) for text in range(1500)]
+        add(store, "events", rows(1500 * number, 1500, Message=texts))
+    before = store.row_hash("events")
+    assert compact(store, "events", most={1 << 30: 1})
+    (path,) = store.part_paths("events")
+    assert plain_columns(pq.read_metadata(path)) == {"Message"}
+    assert store.row_hash("events") == before

@@ -79,8 +79,11 @@ class TableColumns:
         arrays["flags"] = self._flag_texts(kept, time_flags)
         for name in (TIME_RAW, *self.table.columns, REST):
             if name in taken:
-                indices = _numbers(taken[name].indices[rows])
-                arrays[name] = pa.DictionaryArray.from_arrays(indices, taken[name].texts)
+                indices, texts = taken[name].indices[rows], taken[name].texts
+                if taken[name].apart:
+                    arrays[name] = _in_rows(indices, texts)
+                else:
+                    arrays[name] = pa.DictionaryArray.from_arrays(_numbers(indices), texts)
         self._slots, self._flags = [], {}
         return Rows(self.table.name, pa.RecordBatch.from_pydict(arrays))
 
@@ -116,6 +119,19 @@ class TableColumns:
             present = rows[row].split(";") if rows[row] else []
             rows[row] = ";".join(sorted({*present, *more}))
         return pa.array(rows.tolist(), pa.string())
+
+
+def _in_rows(indices: npt.NDArray[np.int32], texts: pa.StringArray) -> pa.Array:
+    """The text of each row.  Nothing is copied where the texts lie in the order of the rows, as they mostly do."""
+    valid = indices >= 0
+    if not np.array_equal(indices[valid], np.arange(len(texts), dtype=np.int32)):
+        return texts.take(_numbers(indices))
+    _, ends, content = texts.buffers()
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(valid)])
+    begins = np.frombuffer(ends, np.int32, len(texts) + 1)[before]
+    nulls = len(indices) - len(texts)
+    bits = pa.py_buffer(np.packbits(valid, bitorder="little")) if nulls else None
+    return pa.Array.from_buffers(pa.string(), len(indices), [bits, pa.py_buffer(begins), content], nulls)
 
 
 def _numbers(indices: npt.NDArray[np.int32]) -> pa.Array:

@@ -29,11 +29,13 @@ class Taken:
         texts: the distinct texts.
         indices: for each slot the number of its text, -1 where there is none.
         nul: slots whose text held NUL, which is written ``\\x00`` now.
+        apart: the texts are long and nearly all others, and were not compared: one may be there twice.
     """
 
     texts: pa.StringArray
     indices: npt.NDArray[np.int32]
     nul: Slots
+    apart: bool = False
 
 
 class Texts(Protocol):

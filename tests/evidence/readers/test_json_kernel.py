@@ -129,3 +129,16 @@ def test_the_buffers_of_a_file_are_given_back_when_it_is_read_not_when_garbage_i
         assert gone() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("missing", [0, 7])
+def test_long_texts_that_are_nearly_all_others_are_not_compared_and_come_out_the_same(missing: int) -> None:
+    def line(number: int) -> bytes:
+        said = None if missing and number % missing == 0 else f"{number} said {number * 13} in a long line of text " * 2
+        if number in (4000, 4001):
+            said = "a text that is there twice, after the kernel stopped comparing, and that is long enough " + "x" * 20
+        name = "null" if said is None else f'"{said}"'
+        return b'{"then":"2024-01-01T00:00:00Z","name":%s,"x":%d}' % (name.encode(), number % 4)
+
+    content = b"\n".join([*map(line, range(3000)), b'{"name": "not plain"}', *map(line, range(3000, 6000))])
+    assert rows_of(content, native=True) == rows_of(content, native=False)

@@ -15,9 +15,11 @@
 #include <emmintrin.h>
 #endif
 
-#define VERSION 1
+#define VERSION 2
 #define MOST_SHAPES 8192
 #define MOST_FIELDS 512
+#define APART_AFTER 1024   /* texts of a column, before it is judged */
+#define APART_LENGTH 64    /* bytes, on average */
 #define BLANK (-2)
 #define ODD (-1)
 
@@ -31,7 +33,7 @@ typedef struct { uint32_t start, length; } span;  /* kind in the upper bits of l
 #define LENGTH(value) ((value).length >> KIND_BITS)
 
 typedef struct {
-    bytes text;                /* all distinct texts, one after the other */
+    bytes text;                /* all distinct texts, one after the other (when `apart`, every text) */
     int32_t *ends;             /* end of each in `text` */
     uint32_t *hashes;
     int32_t count, room;
@@ -40,6 +42,8 @@ typedef struct {
     int32_t *codes;            /* by slot; -1: null */
     int64_t slots;
     uint64_t seed;
+    int32_t asked;             /* for the code of a text, up to APART_AFTER */
+    int32_t apart;             /* nearly every text is another one, and long: not looked up any more */
 } column;
 
 typedef struct {
@@ -136,8 +140,26 @@ static int widen(column *into) {
     return 1;
 }
 
+/* Room for one more text. */
+static int one_more(column *into, int64_t size) {
+    if (into->text.size + size > INT32_MAX - 1) return 0;
+    if (into->count < into->room) return 1;
+    int64_t room = into->room, other = into->room;
+    if (!grow((void **)&into->ends, &room, into->count + 1, sizeof *into->ends)) return 0;
+    if (!grow((void **)&into->hashes, &other, into->count + 1, sizeof *into->hashes)) return 0;
+    into->room = (int32_t)room;
+    return 1;
+}
+
 /* The code of a text, a new one if it was not there; -1 when memory or the 2 GiB of a column are at an end. */
 static int32_t code_of(column *into, const uint8_t *at, int64_t size) {
+    if (into->apart) {
+        if (!one_more(into, size) || !put(&into->text, at, size)) return -1;
+        into->ends[into->count] = (int32_t)into->text.size;
+        return into->count++;
+    }
+    if (into->asked < APART_AFTER && ++into->asked == APART_AFTER)
+        into->apart = into->count > APART_AFTER / 8 * 5 && into->text.size > (int64_t)into->count * APART_LENGTH;
     if ((!into->mask || (uint32_t)into->count * 2 > into->mask) && !widen(into)) return -1;
     uint32_t hash = (uint32_t)(hash_of(into->seed, at, size) >> 16);
     uint32_t place = hash & into->mask;
@@ -148,14 +170,7 @@ static int32_t code_of(column *into, const uint8_t *at, int64_t size) {
             && !memcmp(into->text.at + begin, at, (size_t)size)) return code;
         place = (place + 1) & into->mask;
     }
-    if (into->text.size + size > INT32_MAX - 1) return -1;
-    if (into->count == into->room) {
-        int64_t room = into->room, other = into->room;
-        if (!grow((void **)&into->ends, &room, into->count + 1, sizeof *into->ends)) return -1;
-        if (!grow((void **)&into->hashes, &other, into->count + 1, sizeof *into->hashes)) return -1;
-        into->room = (int32_t)room;
-    }
-    if (!put(&into->text, at, size)) return -1;
+    if (!one_more(into, size) || !put(&into->text, at, size)) return -1;
     into->ends[into->count] = (int32_t)into->text.size;
     into->hashes[into->count] = hash;
     into->table[place] = ++into->count;
@@ -252,6 +267,7 @@ int32_t kernel_insert(kernel *self, int32_t number, const uint8_t *text, const i
 
 int32_t column_count(kernel *self, int32_t number) { return self->columns[number].count; }
 int64_t column_bytes(kernel *self, int32_t number) { return self->columns[number].text.size; }
+int32_t column_apart(kernel *self, int32_t number) { return self->columns[number].apart; }
 
 /* Copy a column out and empty it: `ends` has room for count + 1, `codes` for `slots`. */
 void column_take(kernel *self, int32_t number, uint8_t *text, int32_t *ends, int32_t *codes, int64_t slots) {
@@ -264,6 +280,7 @@ void column_take(kernel *self, int32_t number, uint8_t *text, int32_t *ends, int
     memset(codes + known, 0xFF, (size_t)(slots - known) * sizeof *codes);
     from->text.size = 0;
     from->count = 0;
+    from->asked = from->apart = 0;
     if (from->table) memset(from->table, 0, ((size_t)from->mask + 1) * sizeof *from->table);
     if (from->slots) memset(from->codes, 0xFF, (size_t)from->slots * sizeof *from->codes);
 }

@@ -102,8 +102,15 @@ class JsonKernel:
         if not self._library.kernel_insert(self._kernel, column, *arguments):
             raise MemoryError
 
+    def is_apart(self, column: int) -> bool:
+        """Whether the texts of a column were nearly all others, and long, so that none is looked for any more."""
+        return bool(self._library.column_apart(self._kernel, column))
+
     def take(self, column: int, slots: int) -> tuple[pa.StringArray, npt.NDArray[np.int32]]:
-        """The distinct texts of a column and the number of the text of each slot; the column is empty then."""
+        """The texts of a column and the number of the text of each slot; the column is empty then.
+
+        Each text is there once, except where :meth:`is_apart` said that they are kept as they come.
+        """
         count = self._library.column_count(self._kernel, column)
         text = np.empty(self._library.column_bytes(self._kernel, column), np.uint8)
         ends, codes = np.empty(count + 1, np.int32), np.empty(slots, np.int32)
@@ -152,6 +159,7 @@ class KernelTexts:
         return iter(tuple(self._columns))
 
     def take(self, name: str, slots: int) -> Taken:
+        apart = self._kernel.is_apart(self._columns[name])
         texts, codes = self._kernel.take(self._columns[name], slots)
         nul = self._nul.pop(name, None)
-        return Taken(texts, codes, np.concatenate(nul) if nul else NO_ROWS)
+        return Taken(texts, codes, np.concatenate(nul) if nul else NO_ROWS, apart)

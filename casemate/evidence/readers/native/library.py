@@ -6,7 +6,7 @@ import ctypes
 import functools
 from pathlib import Path
 
-VERSION = 1  # of json_kernel.c; a library of another version is not used
+VERSION = 2  # of json_kernel.c; a library of another version is not used
 LIBRARY = "json_kernel.so"
 
 _POINTER, _NUMBER, _WIDE = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
@@ -27,6 +27,7 @@ _FUNCTIONS = {
     "kernel_fill": (_NUMBER, (_POINTER, ctypes.c_char_p, _POINTER, _WIDE, _WIDE)),
     "column_count": (_NUMBER, (_POINTER, _NUMBER)),
     "column_bytes": (_WIDE, (_POINTER, _NUMBER)),
+    "column_apart": (_NUMBER, (_POINTER, _NUMBER)),
     "column_take": (None, (_POINTER, _NUMBER, _POINTER, _POINTER, _POINTER, _WIDE)),
 }
 """Name -> what it returns and takes; `json_kernel.c` says what they do."""
