@@ -8,7 +8,9 @@ import re
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.contract import EMBED_MALWARE, Reason, Rule
 from casemate.detect.artifacts.inspection import Findings, Inspection
+from casemate.detect.artifacts.pickle.callables import Standing, known, renamed
 from casemate.detect.artifacts.pickle.machine import interpret
+from casemate.detect.artifacts.pickle.opcodes import Call
 from casemate.detect.artifacts.pickle.streams import harm_in, judge_trace
 
 MOST_CANDIDATES = 2000
@@ -33,6 +35,11 @@ _BEGINNING = re.compile(
     rb"|[SV]['\"]?[A-Za-z_][\w.]{0,80}['\"]?\n"
 )
 
+_IN_TEXT = re.compile(
+    # GLOBAL, or INST with what it is given since the mark
+    rb"(?:c|\((?:[SVIFL][^\n]{0,4000}\n){0,20}i)(?P<module>[A-Za-z_][\w.]{0,80})\n(?P<name>[A-Za-z_][\w.]{0,80})\n"
+)
+
 
 def hunt(content: Content, spans: list[tuple[int, int]], inspection: Inspection) -> None:
     """Report pickles in the spans that would do harm if a loader began there."""
@@ -51,6 +58,32 @@ def hunt(content: Content, spans: list[tuple[int, int]], inspection: Inspection)
                 at = match.start() - content.begin
                 inspection.report(EMBEDDED, f"a pickle at {at}: {reason.text}", at, effect=reason.loader_effect)
                 break
+
+
+def hunt_in_text(content: Content, inspection: Inspection) -> None:
+    """Report pickles of protocols 0 and 1 that stand somewhere in a text: a loader that passes over it runs them.
+
+    Words alone are none (``cos`` and ``system`` may follow each other in a list): something must be called.
+    """
+    if content.head(2) in (b"\xff\xfe", b"\xfe\xff"):  # or no text at all
+        hunt(content, [(0, content.size)], inspection)
+    left = MOST_CANDIDATES
+    stop = content.begin + min(content.size, SEARCHED_BYTES)
+    for match in _IN_TEXT.finditer(content.buffer, content.begin, stop):
+        module, name = (part.decode("latin-1") for part in match.group("module", "name"))
+        if known(*renamed(module, name)).standing is Standing.UNKNOWN:
+            continue
+        left -= 1
+        if left < 0:
+            return
+        trace = interpret(content.buffer, match.start(), content.end, MOST_OPCODES)
+        if not any(isinstance(event, Call) for event in trace.events):
+            continue
+        reason = _harm(content, inspection, match.start())
+        if reason is not None:
+            at = match.start() - content.begin
+            inspection.report(EMBEDDED, f"a pickle at {at}: {reason.text}", at, effect=reason.loader_effect)
+            return
 
 
 def hunt_encoded(content: Content, spans: list[tuple[int, int]], inspection: Inspection) -> None:

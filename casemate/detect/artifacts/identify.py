@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.contract import MASQUERADING, Rule
-from casemate.detect.artifacts.embedded import hunt, hunt_encoded
+from casemate.detect.artifacts.embedded import hunt, hunt_encoded, hunt_in_text
 from casemate.detect.artifacts.formats import FORMATS
 from casemate.detect.artifacts.formats.base import Format
 from casemate.detect.artifacts.inspection import FAILED, UNOWNED, Inspection, TooMuchError
@@ -49,6 +49,8 @@ def inspect_content(content: Content, inspection: Inspection) -> None:
             raise
         except Exception as error:  # hostile bytes may raise anything; none of it is a pass
             inspection.report(FAILED, f"read as {known.name}: {type(error).__name__}: {error}"[:300])
+    if any(known.is_text for known in formats) and not any(known.name == "pickle" for known in formats):
+        hunt_in_text(content, inspection)
     _look_at_rest(content, inspection)
     _look_at_name(content, formats, inspection)
 

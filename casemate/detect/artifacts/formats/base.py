@@ -21,6 +21,7 @@ class Format:
         suffixes: endings (lower case, with the dot) that promise this format; empty when none does so alone.
         runs_code: whether a loader of this format can run code by design; a file whose ending promises a format
             that cannot, and whose content is one that can, is masquerading.
+        is_text: whether its content is text, which anything may be written into.
     """
 
     name: str
@@ -28,3 +29,4 @@ class Format:
     inspect: Callable[[Content, Inspection], None]
     suffixes: tuple[str, ...] = ()
     runs_code: bool = False
+    is_text: bool = False

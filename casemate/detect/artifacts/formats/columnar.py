@@ -11,6 +11,7 @@ from typing import Any
 
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.contract import CORRUPT_MODEL, EMBED_MALWARE, UNSAFE_ARTIFACT, Rule
+from casemate.detect.artifacts.embedded import hunt
 from casemate.detect.artifacts.formats.base import Format
 from casemate.detect.artifacts.formats.plain_text import judge_table
 from casemate.detect.artifacts.inspection import Inspection
@@ -19,6 +20,8 @@ from casemate.detect.artifacts.sources.text import look_for_encoded
 
 MOST_READ = 512 << 20
 ROWS = 8192
+CONTINUES = b"\xff\xff\xff\xff"
+MOST_SCHEMA = 64 << 20
 LOADED = (
     b"\x80\x02",
     b"\x80\x03",
@@ -45,7 +48,22 @@ TOO_MUCH = Rule("columns.too_much", "unscannable", None, "reads rows that were n
 def recognise(content: Content) -> bool:
     """Whether the magic stands at the beginning."""
     head = content.head(8)
-    return head[:4] in (b"PAR1", b"PARE") or head[:6] == b"ARROW1"
+    return head[:4] in (b"PAR1", b"PARE") or head[:6] == b"ARROW1" or _is_stream(content)
+
+
+def _is_stream(content: Content) -> bool:
+    """Whether it is a stream of Arrow messages (as the cache of ``datasets`` has them): a schema comes first."""
+    head = content.head(8)
+    size = int.from_bytes(head[4:], "little")
+    if head[:4] != CONTINUES or not 16 <= size <= min(content.size - 8, MOST_SCHEMA):
+        return False
+    import pyarrow as pa
+
+    try:
+        pa.ipc.read_schema(pa.py_buffer(content.read(0, size + 8)))
+    except (pa.ArrowException, OSError, ValueError):
+        return False
+    return True
 
 
 def inspect(content: Content, inspection: Inspection) -> None:
@@ -71,6 +89,7 @@ def inspect(content: Content, inspection: Inspection) -> None:
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:
         inspection.own_all()
         inspection.report(BROKEN, f"{type(error).__name__}: {error}"[:200])
+        hunt(content, [(0, content.size)], inspection)
 
 
 def _open(content: Content) -> tuple[Any, Iterator[Any]]:
@@ -81,6 +100,9 @@ def _open(content: Content) -> tuple[Any, Iterator[Any]]:
     if content.head(4) == b"PAR1":
         file = pq.ParquetFile(pa.BufferReader(buffer))
         return file.schema_arrow, file.iter_batches(ROWS, use_threads=False)
+    if content.head(4) == CONTINUES:
+        stream = pa.ipc.open_stream(pa.BufferReader(buffer))
+        return stream.schema, iter(stream)
     reader = pa.ipc.open_file(pa.BufferReader(buffer))
     return reader.schema, (reader.get_batch(index) for index in range(reader.num_record_batches))
 
@@ -106,9 +128,9 @@ def _column(column: Any, name: str, inspection: Inspection) -> None:
         if pa.types.is_dictionary(kind):
             values, kind = values.dictionary, values.dictionary.type
         if pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view():
-            text = "\n".join(value for value in values.to_pylist() if value)
-            look_for_encoded(text, inspection, name)
-            judge_table(text, inspection, name)
+            texts = [value for value in values.to_pylist() if value]
+            look_for_encoded("\n".join(texts), inspection, name)
+            judge_table("\n".join(value.replace("\n", " ") for value in texts), inspection, name)
         elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
             for value in values.to_pylist():
                 if value and value.startswith((*LOADED, b"\x7fELF", b"MZ")):
@@ -143,4 +165,4 @@ def _value(value: bytes, name: str, inspection: Inspection) -> None:
         inspection.report(PAYLOAD, f"in the column {name!r}: {reason.text}", member=name, effect=reason.loader_effect)
 
 
-FORMAT = Format("columns", recognise, inspect, (".parquet", ".arrow", ".feather"))
+FORMAT = Format("columns", recognise, inspect, (".parquet", ".arrow", ".arrows", ".feather"))

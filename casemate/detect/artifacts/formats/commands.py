@@ -26,6 +26,10 @@ _USUAL_INDEX = re.compile(
 )
 _INDEX = re.compile(r"(?:--(?:extra-)?index-url|--find-links|-i|-f)[= ]+[\"']?(\S+?)[\"']?(?=\s|$)")
 
+COMMAND_KEYS = frozenset({"run", "script", "command", "entrypoint", "before_script", "after_script", "cmd", "args", "postCreateCommand",  # noqa: E501
+                          "prerun", "setup", "entry", "build_commands", "post_build", "setup_commands", "initialization_commands"})  # fmt: skip  # noqa: E501
+"""Keys of build files and pipelines whose texts are commands."""
+
 
 def judge_one(command: str, inspection: Inspection, where: str) -> None:
     """Report one command if there is anything against it."""

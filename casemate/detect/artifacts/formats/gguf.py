@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from math import prod
 from struct import Struct, unpack_from
+from typing import Any
 
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.contract import CORRUPT_MODEL, Rule
@@ -17,14 +18,15 @@ from casemate.detect.artifacts.formats.base import Format
 from casemate.detect.artifacts.inspection import Inspection
 from casemate.detect.artifacts.sources.acts import always, report_acts
 from casemate.detect.artifacts.sources.templates import is_template, judge_template
-from casemate.detect.artifacts.sources.text import look_for_encoded
+from casemate.detect.artifacts.sources.text import is_text, look_for_encoded
 
 MAGIC = b"GGUF"
 MOST_STRING = 64 << 20
 MOST_KEY = 65535
 MOST_DIMENSIONS = 4
 SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-STRING, ARRAY = 8, 9
+BOOLEAN, STRING, ARRAY = 7, 8, 9
+MOST_NESTED = 4
 # (elements of a block, bytes of a block) by ggml type
 TYPES = {
     0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36), 10: (256, 84),
@@ -57,7 +59,9 @@ class _Lie(Exception):  # noqa: N818
 
 def recognise(content: Content) -> bool:
     """Whether it begins with the magic of either byte order."""
-    return content.head(4) in (MAGIC, b"FUGG") and content.size >= 8
+    if content.head(4) not in (MAGIC, b"FUGG"):
+        return False
+    return content.name.lower().endswith(".gguf") or not is_text(content)
 
 
 def inspect(content: Content, inspection: Inspection) -> None:
@@ -91,7 +95,7 @@ def _walk(reader: _Reader, content: Content, inspection: Inspection) -> None:
         if key in keys:
             inspection.report(DUPLICATE, f"the key {key[:120]!r} stands twice", at)
         keys.add(key)
-        value = _value(reader, key, inspection, 0)
+        value = _value(reader, key, inspection)
         if key == "general.alignment":
             if not isinstance(value, int) or value <= 0 or value & (value - 1) or value > 1 << 20:
                 raise _Lie(ALIGNMENT, f"an alignment of {value!r}", at)
@@ -99,19 +103,33 @@ def _walk(reader: _Reader, content: Content, inspection: Inspection) -> None:
     _tensors(reader, content, inspection, tensors, alignment)
 
 
-def _value(reader: _Reader, key: str, inspection: Inspection, depth: int):
+def _value(reader: _Reader, key: str, inspection: Inspection) -> Any:
     at = reader.position
     kind = reader.number(4)
     if kind in SIZES:
-        return _scalar(kind, reader.take(SIZES[kind]))
+        data = reader.take(SIZES[kind])
+        if kind == BOOLEAN and data not in (b"\0", b"\1"):
+            inspection.report(TYPE, f"{key[:80]!r} is neither true nor false but {data[0]}", at)
+        return _scalar(kind, data)
     if kind == STRING:
         text = reader.string(MOST_STRING).decode("utf-8", "replace")
         _judge_text(text, key, inspection)
         return text
-    if kind != ARRAY or depth > 2:
+    if kind != ARRAY:
         raise _Lie(TYPE, f"{key[:80]!r} is of type {kind}", at)
+    _list(reader, key, inspection, 0)
+    return None
+
+
+def _list(reader: _Reader, key: str, inspection: Inspection, depth: int) -> None:
+    at = reader.position
     inner, count = reader.number(4), reader.number(reader.wide)
-    if inner in SIZES:
+    if inner == ARRAY and depth < MOST_NESTED:  # the definition allows it, few loaders do
+        if count * (4 + reader.wide) > reader.left:
+            raise _Lie(COUNT, f"{key[:80]!r} counts {count} lists", at)
+        for _ in range(count):
+            _list(reader, key, inspection, depth + 1)
+    elif inner in SIZES:
         if count * SIZES[inner] > reader.left:
             raise _Lie(COUNT, f"{key[:80]!r} counts {count} elements of {SIZES[inner]} bytes", at)
         reader.position += count * SIZES[inner]
@@ -124,7 +142,6 @@ def _value(reader: _Reader, key: str, inspection: Inspection, depth: int):
                 _judge_text(text.decode("utf-8", "replace"), key, inspection)
     else:
         raise _Lie(TYPE, f"{key[:80]!r} is a list of type {inner}", at)
-    return None
 
 
 def _scalar(kind: int, data: bytes) -> int | float:

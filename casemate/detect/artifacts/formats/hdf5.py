@@ -18,12 +18,14 @@ from casemate.detect.artifacts.embedded import hunt
 from casemate.detect.artifacts.formats.base import Format
 from casemate.detect.artifacts.formats.json_document import judge_document
 from casemate.detect.artifacts.inspection import Inspection
+from casemate.detect.artifacts.pickle.machine import interpret
 from casemate.detect.artifacts.sources.text import look_for_encoded
 from casemate.detect.artifacts.window import Window
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 FIRST_PLACES = (0, 512, 1024, 2048, 4096, 8192)
 MOST_OBJECTS = 200_000
+PROBED_OPCODES = 10_000
 MOST_ATTRIBUTE = 64 << 20
 MOST_TEXTS = 10_000
 MOST_DATA = 64 << 20
@@ -207,7 +209,12 @@ class _Walk:
         from casemate.detect.artifacts.identify import possible_formats
 
         content = Content.of(where, data)
-        if any(known.runs_code for known in possible_formats(content)):
+        formats = possible_formats(content)
+        if formats and all(known.name == "pickle" for known in formats):
+            trace = interpret(data, 0, len(data), PROBED_OPCODES)
+            if trace.broken and not trace.events:  # numbers that begin like one
+                return
+        if any(known.runs_code for known in formats):
             self._inspection.inner(content)
 
     def _dataset(self, item: Any, where: str) -> None:

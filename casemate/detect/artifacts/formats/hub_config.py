@@ -53,6 +53,8 @@ FOLLOWED_TARGETS = frozenset({"hydra.utils.get_method", "hydra.utils.get_class",
                               "hydra.utils.instantiate", "functools.partial"})  # fmt: skip
 COMMAND_KEYS = frozenset({"preinstall", "install", "postinstall", "prepare", "postCreateCommand", "postStartCommand",
                           "postAttachCommand", "initializeCommand", "onCreateCommand", "updateContentCommand"})  # fmt: skip  # noqa: E501
+TASK_KEYS = frozenset({"args", "type", "label", "runOptions", "env", "timeout", "matcher"})
+"""What stands beside a command that an editor or an assistant starts."""
 SKOPS_CALLING = frozenset(
     {"FunctionNode", "MethodNode", "OperatorFuncNode", "ReduceNode", "PartialNode", "TypeNode", "ObjectNode"}
 )
@@ -120,6 +122,9 @@ def _loaded_code(item: dict[str, Any], inspection: Inspection, member: str | Non
     mapping = item.get("auto_mapping")
     if isinstance(mapping, dict) and isinstance(mapping.get("parent_library"), str):
         _library(mapping["parent_library"], "parent_library", inspection, member)
+    loader = item.get("loader_module")  # MLflow
+    if isinstance(loader, str) and not loader.startswith("mlflow."):
+        _library(loader, "loader_module", inspection, member)
     if isinstance(item.get("megatron_core"), str) and item["megatron_core"] != "megatron.core":
         _library(item["megatron_core"], "megatron_core", inspection, member)
 
@@ -138,9 +143,14 @@ def _targets(item: dict[str, Any], inspection: Inspection, member: str | None) -
     keys = [key for key in TARGET_KEYS if isinstance(item.get(key), str)]
     if isinstance(item.get("target"), str) and ("params" in item or "args" in item or "kwargs" in item):
         keys.append("target")
+    if str(item.get("allow_pickle")).lower() == "true" and any(item[key] == "numpy.load" for key in keys):
+        inspection.report(
+            ODD_TARGET, "numpy.load with allow_pickle", member=member, effect="unpickles the array's objects"
+        )
     for key in keys:
-        _target(key, item[key], inspection, member)
-        if item[key] in FOLLOWED_TARGETS:
+        if item[key] not in FOLLOWED_TARGETS:
+            _target(key, item[key], inspection, member)
+        else:
             for other in ("path", "_args_", "func", "_partial_"):
                 for text in _texts(item.get(other)):
                     _target(other, text, inspection, member)
@@ -155,6 +165,8 @@ def _targets(item: dict[str, Any], inspection: Inspection, member: str | None) -
 
 def _target(key: str, name: str, inspection: Inspection, member: str | None) -> None:
     standing, effect = judge_name(name)
+    if name.startswith("hydra._internal."):
+        standing, effect = "harmful", "imports any module"
     if standing == "harmful":
         inspection.report(TARGET, f"{key} is {name[:160]!r}", member=member, effect=f"imports and calls it: {effect}")
     elif standing == "unknown" and effect:
@@ -213,8 +225,14 @@ def _strings(item: dict[str, Any], owner: str, inspection: Inspection, member: s
             )
         elif len(value) < 4096 and _CODE.match(value):
             inspection.report(CODE, f"{key} is code: {value[:120]!r}", member=member)
-        if key in COMMAND_KEYS and len(value) < 65536:
-            judgement, why = judge_command(value)
+        if (key in COMMAND_KEYS or (key == "command" and item.keys() & TASK_KEYS)) and len(value) < 65536:
+            given = item.get("args")
+            words = (
+                [part for part in given if isinstance(part, str)]
+                if key == "command" and isinstance(given, list)
+                else []
+            )
+            judgement, why = judge_command(" ".join([value, *words]))
             if judgement == "bad":
                 inspection.report(COMMAND, f"{key}: {why}: {value[:120]!r}", member=member)
 

@@ -31,7 +31,10 @@ DEEP = Rule("json.deep", "unscannable", CORRUPT_MODEL, "raises an error: it is n
 
 def starts_like_json(content: Content) -> bool:
     """Whether the first character opens an object or a list and a value follows."""
-    head = content.head(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
+    head = content.head(4096)
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        head = head.decode("utf-16", "replace").encode("utf-8", "replace")
+    head = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     return bool(re.match(rb"\{\s*(?:\"|\}|$)|\[\s*(?:[\[{\"\]\d\-tfn]|$)", head)) and is_text(content)
 
 
@@ -62,8 +65,12 @@ def recognise(content: Content) -> bool:
     """Whether it begins like JSON and is no notebook."""
     if not starts_like_json(content):
         return False
-    return not (content.name.lower().endswith(".ipynb") or (
-        _NOTEBOOK.search(content.head(1 << 16)) and b'"cell_type"' in content.head(1 << 20)))  # fmt: skip
+    head = content.head(1 << 20)
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        head = head.decode("utf-16", "replace").encode("utf-8", "replace")
+    return not (
+        content.name.lower().endswith(".ipynb") or (_NOTEBOOK.search(head[: 1 << 16]) and b'"cell_type"' in head)
+    )
 
 
 def inspect(content: Content, inspection: Inspection) -> None:
@@ -116,4 +123,4 @@ def _lines(text: str, inspection: Inspection) -> bool:
     return True
 
 
-FORMAT = Format("json", recognise, inspect, (".json", ".jsonl"))
+FORMAT = Format("json", recognise, inspect, (".json", ".jsonl"), is_text=True)

@@ -35,6 +35,10 @@ _HARMFUL_NAMES_WORDS = (
     "gfile"
 )
 HARMFUL_NAMES = frozenset(_HARMFUL_NAMES_WORDS.split())
+HARMFUL_OPERATORS = frozenset(
+    {"write_file", "read_file", "py_function", "py_func", "numpy_function", "load_op_library", "load_library",
+     "WriteFile", "ReadFile", "PyFunc", "EagerPyFunc", "save", "load", "import_graph_def", "matching_files"}
+)  # fmt: skip
 VOCABULARIES = frozenset({"TextVectorization", "StringLookup", "IntegerLookup", "IndexLookup", "Hashing"})
 PLAIN_BUILTINS = frozenset(
     {"dict", "list", "tuple", "set", "str", "int", "float", "bool", "slice", "NoneType", "Ellipsis", "bytes"}
@@ -71,13 +75,19 @@ def _object(item: dict[str, Any], inspection: Inspection, member: str | None) ->
     name, config, module = item.get("class_name"), item.get("config"), item.get("module")
     if not isinstance(name, str):
         return
-    word = name.rpartition(">")[2]
+    word = re.split(r"[.>]", name)[-1]
     if name == "__lambda__" or (
         isinstance(config, dict) and isinstance(config.get("code"), str) and "closure" in config
     ):
         inspection.report(LAMBDA, "a lambda with marshalled code", member=member)
+    elif _marshalled(config):
+        inspection.report(LAMBDA, f"{name[:80]!r} with marshalled code", member=member)
     elif word == "Lambda" and isinstance(config, dict):
         _lambda(config, inspection, member)
+    elif word == "TFOpLambda" and isinstance(config, dict) and isinstance(config.get("function"), str):
+        called = config["function"]  # a name that TensorFlow exports
+        if called.rpartition(".")[2] in HARMFUL_OPERATORS or judge_name(called)[0] == "harmful":
+            inspection.report(HARMFUL, f"TFOpLambda of {called!r}"[:200], member=member)
     elif word == "TFSMLayer":
         path = config.get("filepath") if isinstance(config, dict) else None
         inspection.report(SAVED_MODEL, f"TFSMLayer of {path!r}"[:200], member=member)
@@ -99,6 +109,12 @@ def _object(item: dict[str, Any], inspection: Inspection, member: str | None) ->
             inspection.report(CUSTOM, f"{called!r} must be registered"[:200], member=member)
     elif not OWN_MODULES.match(module) and not (standing == "ordinary" and module.startswith("numpy")):
         inspection.report(FOREIGN, f"{module}.{called}"[:200], member=member)
+
+
+def _marshalled(config: Any) -> bool:
+    """Whether a function is given as marshalled code: text in base64, or a list that begins with it."""
+    first = config[0] if isinstance(config, list) and config else config
+    return isinstance(first, str) and len(first) > 12 and first.startswith(("4wAAAA", "4wEAAAA", "YwAAAA", "YwEAAAA"))
 
 
 def _lambda(config: dict[str, Any], inspection: Inspection, member: str | None) -> None:

@@ -69,6 +69,8 @@ _OTHER_CELL = re.compile(r"^\s*%%(\w[\w.]*)([^\n]*)\n?")
 _BANG = re.compile(r"^(?P<indent>\s*)(?:(?P<target>[\w, ]+?)\s*=\s*)?!{1,2}(?P<command>.+)$")
 _SHELL_MAGIC = re.compile(r"^(?P<indent>\s*)(?:[\w, ]+?\s*=\s*)?%(?:system|sx|sc|bash|sh)\s+(?P<command>.+)$")
 _MAGIC = re.compile(r"^(?P<indent>\s*)(?:[\w, ]+?\s*=\s*)?%(?P<name>\w+)(?P<rest>.*)$")
+_QUOTED = re.compile(r'"(?:[^"\\\n]|\\.){3,4000}"|\'(?:[^\'\\\n]|\\.){3,4000}\'|`[^`\n]{3,4000}`')
+_OF_PYTHON = re.compile(r"\{(?P<braced>[A-Za-z_]\w*)\}|(?<![\\$])\$(?P<plain>[A-Za-z_]\w*)")
 _HELP = re.compile(r"^\s*\?{1,2}[\w.*%]+\s*$|^\s*[\w.*%]+\?{1,2}\s*$")
 _FAR_CODE = re.compile(r"\S[^\n]{0,160}?[ \t]{120,}(\S[^\n]*)")
 _HIDING = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
@@ -82,6 +84,9 @@ def recognise(content: Content) -> bool:
         return False
     if content.name.lower().endswith(".ipynb"):
         return True
+    if content.head(2) in (b"\xff\xfe", b"\xfe\xff"):
+        text = decoded(content) or ""
+        return '"cell_type"' in text and ('"cells"' in text or '"worksheets"' in text)
     return b'"cell_type"' in content.head(1 << 20) and (
         content.find(b'"cells"') >= 0 or content.find(b'"worksheets"') >= 0
     )
@@ -224,16 +229,28 @@ def judge_cell(source: str, language: str = "python") -> tuple[list[Act], str]:
         if name == "writefile":
             return _written(rest.strip().split(" ")[-1], body), ""
         if name not in PYTHON_MAGICS:
-            return (_command(body, 1) if name in ("script", "pwsh") else []), ""
+            return (_command(body, 1) if name in ("script", "pwsh") else _in_quotes(body)), ""
+        if body.lstrip().startswith("%%"):  # what such a magic runs may begin with another
+            return judge_cell(body, language)
         source = "\n" + body
     acts, python = _without_magic(source)
     if language not in ("python", "python3", "ipython", "python2"):
-        return acts, ""
+        return acts + _in_quotes(source), ""
     try:
         parse_python(python)
     except SyntaxNotKnown:
         return acts + search_python(python), ""
     return acts, python
+
+
+def _in_quotes(source: str) -> list[Act]:
+    """Commands that do harm, in the texts of a language whose grammar is not known here."""
+    acts = []
+    for match in _QUOTED.finditer(source):
+        judgement, why = judge_command(match.group()[1:-1])
+        if judgement == "bad":
+            acts.append(Act("bad_command", f"{why}: {match.group()[:160]}", source.count("\n", 0, match.start()) + 1))
+    return acts
 
 
 def _written(name: str, body: str) -> list[Act]:
@@ -267,7 +284,7 @@ def _without_magic(source: str) -> tuple[list[Act], str]:
                 command = command[:-1] + " " + following
                 lines.append("")
             acts += _command(command, number)
-            lines.append(match["indent"] + "pass")
+            lines.append(match["indent"] + (_with_names(command) or "pass"))
             continue
         magic = _MAGIC.match(line)
         if magic:
@@ -285,6 +302,16 @@ def _without_magic(source: str) -> tuple[list[Act], str]:
             continue
         lines.append("" if _HELP.match(line) else line)
     return acts, "\n".join(lines)
+
+
+def _with_names(command: str) -> str:
+    """A command that IPython puts names of the program into (``!$a``, ``!{a}``), as the Python that does the same."""
+    parts: list[str] = []
+    end = 0
+    for match in _OF_PYTHON.finditer(command):
+        parts += [repr(command[end : match.start()]), f"str({match['braced'] or match['plain']})"]
+        end = match.end()
+    return f"get_ipython().system({' + '.join([*parts, repr(command[end:])])})" if parts else ""
 
 
 def _command(text: str, line: int) -> list[Act]:
@@ -327,4 +354,4 @@ def _metadata(metadata: Any) -> list[Act]:
     return acts
 
 
-FORMAT = Format("notebook", recognise, inspect, (".ipynb",), runs_code=True)
+FORMAT = Format("notebook", recognise, inspect, (".ipynb",), runs_code=True, is_text=True)

@@ -57,7 +57,7 @@ def _does_something(event: Event) -> bool:
         return False
     if not isinstance(event, Global):
         return True
-    if not IMPORTABLE.fullmatch(event.module):  # a line of a script: no module has such a name, the import fails
+    if not (IMPORTABLE.fullmatch(event.module) and IMPORTABLE.fullmatch(event.name)):  # lines of a text
         return False
     return known(*renamed(event.module, event.name)).standing is not Standing.UNKNOWN
 

@@ -15,12 +15,14 @@ from casemate.detect.artifacts.formats import (
     mail_message,
     notebook,
     python_source,
+    toml_document,
     xml_document,
     yaml_document,
 )
 from casemate.detect.artifacts.formats.base import Format
 from casemate.detect.artifacts.formats.commands import BAD_COMMAND, ODD_COMMAND, judge_one
 from casemate.detect.artifacts.formats.commands import judge_indexes as _indexes
+from casemate.detect.artifacts.formats.tensorflow_graph import judge_operator
 from casemate.detect.artifacts.inspection import Inspection
 from casemate.detect.artifacts.sources.acts import always, report_acts
 from casemate.detect.artifacts.sources.markup import judge_markup
@@ -40,6 +42,8 @@ _DOCKER_LINES = re.compile(r"^\s*(?:RUN|CMD|ENTRYPOINT|COPY|ADD|WORKDIR|ENV)\s",
 _INSTRUCTION = re.compile(
     r"^\s*(?:ONBUILD\s+)?(RUN|CMD|ENTRYPOINT|ADD|HEALTHCHECK|SHELL|ENV)\s+(.*)$", re.IGNORECASE | re.DOTALL
 )
+_MAKEFILE = re.compile(r"^(?:gnu)?makefile$|\.mk$|^justfile$")
+_OPERATOR = re.compile(r"""\bop\s*:\s*["']([^"'\n]{1,200})["']""")
 _SHEBANG = re.compile(r"#!\s*\S*(?:sh|bash|zsh|dash|env\s+(?:ba|z|da)?sh)\b")
 _SHELL_SUFFIXES = (".sh", ".bash", ".zsh", ".command", ".ps1", ".bat", ".cmd")
 _INSTALL_HOOK = re.compile(
@@ -50,7 +54,7 @@ _FORMULA = re.compile(
     r"|(?:^|[,;\t\"\n])=\s*(?:DDE|DDEAUTO|EXEC|CALL|REGISTER|SHELL|RUN)\s*\(", re.IGNORECASE,
 )  # fmt: skip
 _FETCHING = re.compile(
-    r"(?:^|[,;\t\"\n])[=+\-@]\s*(?:\w+\(\s*)?(?:HYPERLINK|WEBSERVICE|IMPORTXML|IMPORTDATA|IMPORTHTML|IMPORTFEED|IMAGE)\s*\(\s*\"*https?:",
+    r"(?:^|[,;\t\"\n])[=+\-@]\s*(?:\w+\(\s*)?(?:(?:HYPERLINK|IMAGE)\s*\(\s*\"*https?:|(?:WEBSERVICE|IMPORTXML|IMPORTDATA|IMPORTHTML|IMPORTFEED)\s*\()",
     re.IGNORECASE,
 )
 _CODE_CELL = re.compile(
@@ -63,7 +67,7 @@ _BARE_PACKAGE = re.compile(
 
 
 OTHERS = (python_source.FORMAT, python_source.PATHS_FORMAT, notebook.FORMAT, json_document.FORMAT, yaml_document.FORMAT,
-          xml_document.FORMAT, mail_message.FORMAT)  # fmt: skip
+          toml_document.FORMAT, xml_document.FORMAT, mail_message.FORMAT)  # fmt: skip
 
 
 def recognise(content: Content) -> bool:
@@ -81,6 +85,13 @@ def inspect(content: Content, inspection: Inspection) -> None:
     first = text[:4096]
     if is_dockerfile(text, name):
         judge_dockerfile(text, inspection)
+    elif _MAKEFILE.search(name):
+        for line in text.splitlines():
+            if line.startswith("\t") and judge_command(line.strip().lstrip("@-"))[0] == "bad":
+                judge_one(line.strip().lstrip("@-"), inspection, "a recipe")
+    elif name.endswith((".pbtxt", ".prototxt")):
+        for match in _OPERATOR.finditer(text):
+            judge_operator("a node", match.group(1), match.start(), inspection)
     elif _SHEBANG.match(first) or name.endswith(_SHELL_SUFFIXES) or _INSTALL_HOOK.search(name):
         judge_script(text, inspection, hook=bool(_INSTALL_HOOK.search(name)))
     elif re.match(r"(?:requirements|constraints).*\.(?:txt|in)$|pip\.conf$|\.pip", name):
@@ -184,4 +195,4 @@ def judge_table(text: str, inspection: Inspection, member: str | None = None) ->
             )
 
 
-FORMAT = Format("text", recognise, inspect, (".txt", ".md", ".csv", ".tsv"))
+FORMAT = Format("text", recognise, inspect, (".txt", ".md", ".csv", ".tsv"), is_text=True)

@@ -108,7 +108,8 @@ def inspect(content: Content, inspection: Inspection) -> None:
     place: Place = "setup" if name == "setup.py" or (_SETUP.search(data) and b"setup(" in data) else "module"
     grades = SETUP_GRADES if place == "setup" else GRADES
     try:
-        acts = judge_python(data, place)
+        called = frozenset({"generate"}) if content.name.endswith("custom_generate/generate.py") else frozenset()
+        acts = judge_python(data, place, called)
         if name.endswith(".pyi"):  # never run
             acts = [replace(act, runs="later") for act in acts]
         report_acts(acts, grades, "python", inspection)
@@ -140,5 +141,5 @@ def inspect_paths(content: Content, inspection: Inspection) -> None:
             report_acts(search_python(line), GRADES, "python", inspection, f"line {number}, ")
 
 
-FORMAT = Format("python", recognise, inspect, SUFFIXES, runs_code=True)
-PATHS_FORMAT = Format("pth", recognise_paths, inspect_paths, (), runs_code=True)
+FORMAT = Format("python", recognise, inspect, SUFFIXES, runs_code=True, is_text=True)
+PATHS_FORMAT = Format("pth", recognise_paths, inspect_paths, (), runs_code=True, is_text=True)

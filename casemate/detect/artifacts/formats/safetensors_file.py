@@ -72,7 +72,9 @@ def inspect(content: Content, inspection: Inspection) -> None:
     try:
         text = raw.decode("utf-8")
         header, end = json.JSONDecoder(object_pairs_hook=pairs, strict=False).raw_decode(text.lstrip())
-        if text.lstrip()[end:].strip(" \0\n\r\t"):
+        if not text.startswith("{"):
+            inspection.report(HEADER, "the header does not begin with its object", 8)
+        if text.lstrip()[end:].strip(" "):
             inspection.report(HEADER, "text after the header's object", 8)
     except (ValueError, RecursionError) as error:
         inspection.report(HEADER, f"the header cannot be parsed: {error}"[:200], 8)

@@ -8,6 +8,7 @@ called may read and write files; initialisers run while loading.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.contract import CORRUPT_MODEL, UNSAFE_ARTIFACT, Rule
@@ -15,6 +16,7 @@ from casemate.detect.artifacts.embedded import hunt
 from casemate.detect.artifacts.formats.base import Format
 from casemate.detect.artifacts.formats.json_document import judge_document, parse
 from casemate.detect.artifacts.formats.protobuf import LENGTH, VARINT, Message, WireError, shape
+from casemate.detect.artifacts.formats.tensorflow_operators import OPERATORS
 from casemate.detect.artifacts.inspection import Inspection
 from casemate.detect.artifacts.sources.text import look_for_encoded
 
@@ -48,13 +50,32 @@ BAD_OPERATORS: dict[str, str] = {
     "WholeFileReader": "reads a file",
     "WholeFileReaderV2": "reads a file",
     "SqlDataset": "reads a database",
-    "GetSession": "",
+    "DebugIdentity": "writes what it sees",
+    "DebugIdentityV3": "writes what it sees",
+    "TFRecordDataset": "reads a file",
+    "TFRecordDatasetV2": "reads a file",
+    "TFRecordReader": "reads a file",
+    "TFRecordReaderV2": "reads a file",
+    "TextLineDataset": "reads a file",
+    "TextLineReader": "reads a file",
+    "TextLineReaderV2": "reads a file",
+    "FixedLengthRecordDataset": "reads a file",
+    "FixedLengthRecordDatasetV2": "reads a file",
+    "FixedLengthRecordReader": "reads a file",
+    "FixedLengthRecordReaderV2": "reads a file",
+    "CSVDataset": "reads a file",
+    "CSVDatasetV2": "reads a file",
+    "OpaquePyFunc": "calls a Python function",
 }
 MILD = frozenset({"MatchingFiles", "LoadDataset", "WholeFileReader", "WholeFileReaderV2", "LMDBReader", "TRTEngineOp", "SnapshotDataset",  # noqa: E501
-                  "CreateSummaryFileWriter", "RemoteCall", "DataServiceDatasetV4", "DebugNumericSummary", "Save", "SaveSlices"})  # fmt: skip  # noqa: E501
-HARMLESS = frozenset({"GetSession"})
-_CUSTOM = re.compile(r"^\w+>\w+")
-_KNOWN_CUSTOM = re.compile(r"^(?:Addons|TFText|Text|SentencepieceOp|TFDF|Simple|Wordpiece)>?")
+                  "CreateSummaryFileWriter", "RemoteCall", "DataServiceDatasetV4", "DebugNumericSummary", "DebugIdentity", "DebugIdentityV3", "Save", "SaveSlices"})  # fmt: skip  # noqa: E501
+READS_RECORDS = re.compile(r"(?:TFRecord|TextLine|FixedLengthRecord|CSV)(?:Dataset|Reader)")
+_KNOWN_CUSTOM = re.compile(  # operators of TensorFlow's own companions: Text, Addons, Decision Forests
+    r"(?:Addons|TFText|Text|SentencepieceOp|TFDF|Simple\w*|Wordpiece)>|Addons\w*>"
+    r"|(?:Fast)?(?:Wordpiece|Bert|Sentencepiece|Whitespace|UnicodeScript|SplitMergeFromLogits|SplitMerge|StateBasedSentenceBreaker|"
+    r"MaxSpanningTree|Ngrams|Phrase|RegexSplit|RoundRobin|ConstrainedSequence|TrimRound|Normalize|CaseFold|Utf8Binarize|"
+    r"SentenceFragments|FindSourceOffsets|MstCore|Rouge|ByteSplit|TopologicalTextBreak)\w*$"
+)
 DEEPEST = 12
 
 BAD = Rule(
@@ -164,20 +185,34 @@ def _meta(message: Message, inspection: Inspection) -> None:
 
 
 def _graph(message: Message, inspection: Inspection) -> None:
+    functions = list(_functions(message))
+    own = frozenset(
+        message.text(part, 1024)
+        for function in functions
+        for signature in function.fields()
+        if signature.number == 1 and signature.kind == LENGTH
+        for part in message.inner(signature).fields()
+        if part.number == 1 and part.kind == LENGTH
+    )
     for field in message.fields():
-        if field.kind != LENGTH:
-            continue
-        if field.number == 1:
-            _node(message.inner(field), inspection)
-        elif field.number == 2:
+        if field.kind == LENGTH and field.number == 1:
+            _node(message.inner(field), inspection, own)
+    for function in functions:
+        for part in function.fields():
+            if part.number == 3 and part.kind == LENGTH:
+                _node(message.inner(part), inspection, own)
+
+
+def _functions(message: Message) -> Iterator[Message]:
+    """The functions of a graph's library."""
+    for field in message.fields():
+        if field.kind == LENGTH and field.number == 2:
             for function in message.inner(field).fields():
                 if function.number == 1 and function.kind == LENGTH:
-                    for part in message.inner(function).fields():
-                        if part.number == 3 and part.kind == LENGTH:
-                            _node(message.inner(part), inspection)
+                    yield message.inner(function)
 
 
-def _node(message: Message, inspection: Inspection) -> None:
+def _node(message: Message, inspection: Inspection, own: frozenset[str]) -> None:
     name = kind = ""
     for field in message.fields():
         if field.number == 1 and field.kind == LENGTH:
@@ -190,17 +225,33 @@ def _node(message: Message, inspection: Inspection) -> None:
                 look_for_encoded(data.decode("latin-1"), inspection)
             if field.end - field.begin < 1 << 20:
                 hunt(message.content, [(field.begin, field.end)], inspection)
+        elif kind == "PrintV2" and field.number == 5 and b"file://" in message.bytes(field, 4096):
+            inspection.report(BAD, f"the node {name!r} prints to a file"[:200], message.begin)
+    judge_operator(f"the node {name!r}", kind, message.begin, inspection, own)
+
+
+def judge_operator(
+    what: str, kind: str, offset: int, inspection: Inspection, own: frozenset[str] = frozenset()
+) -> None:
+    """Report an operator of a graph if there is anything against it.
+
+    Args:
+        what: who is of that kind, as it is told.
+        kind: the operator's name.
+        offset: where it stands.
+        own: names of functions that the graph itself defines.
+    """
     effect = BAD_OPERATORS.get(kind)
-    if effect and kind not in HARMLESS:
-        rule = ODD if kind in MILD else BAD
+    if effect:
+        rule = ODD if kind in MILD or READS_RECORDS.match(kind) else BAD
         inspection.report(
             rule,
-            f"the node {name!r} is a {kind}: {effect}"[:200],
-            message.begin,
+            f"{what} is a {kind}: {effect}"[:200],
+            offset,
             effect=f"when the graph is called, or while loading: {effect}",
         )
-    elif _CUSTOM.match(kind) and not _KNOWN_CUSTOM.match(kind):
-        inspection.report(CUSTOM, f"the node {name!r} is a {kind}"[:200], message.begin)
+    elif kind not in OPERATORS and kind not in own and not _KNOWN_CUSTOM.match(kind):
+        inspection.report(CUSTOM, f"{what} is a {kind}"[:200], offset)
 
 
 def _keras(message: Message, inspection: Inspection, depth: int = 0) -> None:

@@ -15,7 +15,7 @@ from casemate.detect.artifacts.contract import CORRUPT_MODEL, UNSAFE_ARTIFACT, R
 from casemate.detect.artifacts.embedded import hunt
 from casemate.detect.artifacts.formats.base import Format
 from casemate.detect.artifacts.formats.flatbuffer import Buffer, OffsetError, Table
-from casemate.detect.artifacts.formats.tensorflow_graph import BAD_OPERATORS, HARMLESS, MILD
+from casemate.detect.artifacts.formats.tensorflow_graph import BAD_OPERATORS, MILD, READS_RECORDS
 from casemate.detect.artifacts.inspection import Inspection
 
 CUSTOM_OPERATOR = 32
@@ -85,8 +85,9 @@ def _operator(operator: Table, inspection: Inspection) -> None:
         inspection.report(CUSTOM, f"the operator {name[:120]!r}", operator.at)
         return
     effect = BAD_OPERATORS.get(flex.group(1))
-    if effect is not None and flex.group(1) not in HARMLESS:
-        inspection.report(ODD if flex.group(1) in MILD else BAD, f"{name}: {effect}"[:200], operator.at)
+    if effect is not None:
+        mild = flex.group(1) in MILD or READS_RECORDS.match(flex.group(1))
+        inspection.report(ODD if mild else BAD, f"{name}: {effect}"[:200], operator.at)
 
 
 def _buffer(one: Table, buffer: Buffer, inspection: Inspection) -> tuple[int, int]:

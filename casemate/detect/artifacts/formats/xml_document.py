@@ -124,4 +124,4 @@ def _parse(content: Content, inspection: Inspection) -> None:
         inspection.report(BROKEN, f"it cannot be parsed: {error}"[:200])
 
 
-FORMAT = Format("xml", recognise, inspect, (".xml", ".pmml"))
+FORMAT = Format("xml", recognise, inspect, (".xml", ".pmml"), is_text=True)

@@ -10,18 +10,20 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import orjson
 import yaml
 
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.contract import CORRUPT_MODEL, MALICIOUS_PACKAGE, UNSAFE_ARTIFACT, Rule
 from casemate.detect.artifacts.formats.base import Format
-from casemate.detect.artifacts.formats.commands import judge_indexes, judge_one
+from casemate.detect.artifacts.formats.commands import COMMAND_KEYS, judge_indexes, judge_one
 from casemate.detect.artifacts.formats.hub_config import inspect_values
 from casemate.detect.artifacts.formats.json_document import starts_like_json
 from casemate.detect.artifacts.inspection import Inspection
 from casemate.detect.artifacts.sources.text import decoded, is_text, look_for_encoded
 
 SUFFIXES = (".yaml", ".yml")
+NAMES_ALONE = frozenset({"MLmodel", "MLproject", "CITATION.cff", ".clang-format"})
 MOST_BYTES = 64 << 20
 MOST_DEPTH = 500
 MOST_NODES = 2_000_000
@@ -42,23 +44,25 @@ _HARMLESS = re.compile(
     r"tag:yaml\.org,2002:(?:python/(?:tuple|str|unicode|int|float|bool|list|dict|none|complex|bytes|long)\b|(?!python|java|ruby|perl|php|js)\w+)$"
 )
 _FOREIGN = re.compile(
-    r"^!{1,2}(?:ruby|java|perl|php|js|net)|^!(?:ruby|java)|tag:yaml\.org,2002:(?:java|ruby|perl|php|js|javax)|^!!?javax?\.|^tag:yaml\.org,2002:(?:javax|java)\."
+    r"^!{1,2}(?:ruby|java|perl|php|js|net)|^!(?:ruby|java)|tag:yaml\.org,2002:(?:java|ruby|perl|php|js|javax)|^!!?javax?\.|^tag:yaml\.org,2002:[a-z]\w*(?:\.\w+)+$|^tag:yaml\.org,2002:(?:javax|java)\."
 )
-_MARKS = re.compile(rb"!!?python/|tag:yaml\.org,2002:python|^\s*_target_\s*:", re.MULTILINE)
+_MARKS = re.compile(
+    rb"!!?(?:python|p%79thon)(?:/|%2[fF])|%TAG\s+!|tag:yaml\.org,2002:python|^\s*_target_\s*:", re.MULTILINE
+)
 _KEY = re.compile(rb"^(?:---\s*$|[A-Za-z_][\w.-]*:(?:\s|$))", re.MULTILINE)
 _ADDRESS = re.compile(r"(?:^|@\s*|git\+)(http://\S+|https?://(?:\d{1,3}\.){3}\d{1,3}\S*)")
 _CHANNELS = re.compile(
     r"(?:https://)?(?:[\w.-]+|conda\.anaconda\.org/.*|repo\.anaconda\.com/.*|repo\.prefix\.dev/.*|conda-forge.*|[\w.-]*\.amazonaws\.com/.*|conda\.[\w.]+(?:/.*)?|software\.repos\.intel\.com/.*)$"
 )
-COMMAND_KEYS = frozenset({"run", "script", "command", "entrypoint", "before_script", "after_script", "cmd", "args", "postCreateCommand",  # noqa: E501
-                          "prerun", "setup", "build_commands", "post_build", "setup_commands", "initialization_commands"})  # fmt: skip  # noqa: E501
 
 
 def recognise(content: Content) -> bool:
     """Whether it is text called YAML, or text with YAML's marks."""
-    if not is_text(content) or starts_like_json(content):
+    if not is_text(content):
         return False
-    if content.name.lower().endswith(SUFFIXES):
+    if starts_like_json(content):  # YAML's braces and brackets may look the same
+        return bool(_MARKS.search(content.head(1 << 20))) and not _is_json(content)
+    if content.name.lower().endswith(SUFFIXES) or content.name.rpartition("/")[2] in NAMES_ALONE:
         return True
     if content.name.lower().endswith((".md", ".rst", ".py", ".pyi", ".html", ".xml", ".tex", ".csv")):
         return False
@@ -66,6 +70,14 @@ def recognise(content: Content) -> bool:
     if _MARKS.search(head):
         return True
     return bool(content.name.lower().endswith((".conf", ".cfg")) and head.startswith(b"---") and _KEY.search(head))
+
+
+def _is_json(content: Content) -> bool:
+    try:
+        orjson.loads(content.whole())
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def inspect(content: Content, inspection: Inspection) -> None:
@@ -77,8 +89,8 @@ def inspect(content: Content, inspection: Inspection) -> None:
     if len(text) > MOST_BYTES:
         inspection.report(BROKEN, f"more than {MOST_BYTES} bytes")
         return
-    _tags_in_text(text, inspection)
     if _depth(text) > MOST_DEPTH:
+        _tags_in_text(text, inspection)
         inspection.report(BROKEN, f"brackets more than {MOST_DEPTH} deep")
         return
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -88,9 +100,11 @@ def inspect(content: Content, inspection: Inspection) -> None:
             inspect_values(value, inspection)
             _build_file(value, inspection)
     except yaml.YAMLError as error:
+        _tags_in_text(text, inspection)
         if not re.search(r"\{\{|\{%", text):  # a template of a YAML file
             inspection.report(BROKEN, f"it cannot be parsed: {error}"[:200].replace("\n", " "))
     except RecursionError:
+        _tags_in_text(text, inspection)
         inspection.report(BROKEN, "it is nested too deeply")
     look_for_encoded(text, inspection)
 
@@ -195,4 +209,4 @@ def _pairs(value: Any, seen: set[int] | None = None):
             waiting.extend(item)
 
 
-FORMAT = Format("yaml", recognise, inspect, SUFFIXES)
+FORMAT = Format("yaml", recognise, inspect, SUFFIXES, is_text=True)

@@ -25,7 +25,7 @@ MODULES: dict[str, str] = {
         "torch.utils.collect_env torch.utils.hipify torch.utils.benchmark torch.multiprocessing "
         "torch.distributed.elastic torch.distributed.run torch.distributed.launch numpy.distutils _distutils_hack "
         "cffi distutils setuptools test.support test.libregrtest unittest pytest _pytest docker kubernetes git "
-        "shellingham mlflow.projects tensorflow.python.platform tensorflow.tools"
+        "PIL.ImageShow shellingham mlflow.projects tensorflow.python.platform tensorflow.tools"
     ),
     CODE: (
         "code codeop pdb bdb cmd profile cProfile _lsprof trace timeit doctest pydoc runpy idlelib lib2to3 "
@@ -66,6 +66,8 @@ MODULES: dict[str, str] = {
         "sqlite3 _sqlite3 io _io _pyio dumbdbm whichdb fnmatch filecmp logging.handlers logging.config "
         "logging.FileHandler mailbox nturl2path numpy.lib.npyio numpy.lib._npyio_impl numpy.lib.format "
         "numpy.lib._datasource numpy.DataSource scipy.io fsspec.implementations safetensors.torch "
+        "keras.utils.file_utils keras.src.utils.file_utils nltk.data tensorflow.io tensorflow.raw_ops "
+        "tensorflow.python.lib.io tensorflow.python.ops.io_ops tensorflow.python.ops.gen_io_ops "
         "torch.utils.data.datapipes torch.utils.tensorboard torch.utils.model_dump torchvision.io imageio "
         "skimage.io pydub moviepy"
     ),
@@ -147,7 +149,7 @@ NAMES: dict[str, str] = {
     ),
     NETWORK: (
         "torch.hub.download_url_to_file torch.hub.load_state_dict_from_url torch.utils.model_zoo.load_url "
-        "nltk.download tensorflow.keras.utils.get_file"
+        "nltk.download tensorflow.keras.utils.get_file datasets.load_dataset"
     ),
     COMMANDS: (
         "platform.popen platform._syscmd_ver platform._syscmd_file uuid._get_command_stdout uuid._popen "

@@ -21,7 +21,7 @@ KNOWN = re.compile(
 """Libraries that put scripts into outputs as a matter of course."""
 BAD: tuple[tuple[str, str], ...] = (
     (r"(?:Jupyter|IPython)\.notebook\.kernel\.execute|kernel\.execute\s*\(|requestExecute|kernel\.requestExecute|"
-     r"session\.kernel|notebook:run|runmenu|executeCode|execute_all_cells|cell\.execute\(",
+     r"(?:Jupyter|IPython)\.notebook\.kernel\b[\s\S]{0,400}?\.execute\s*\(|session\.kernel|notebook:run|runmenu|executeCode|execute_all_cells|cell\.execute\(",
      "a script that runs code in the kernel"),
     (r"document\.cookie|localStorage\.getItem|sessionStorage\.getItem|_xsrf|indexedDB", "a script that reads the reader's session"),  # noqa: E501
     (r"/api/(?:terminals|kernels|contents|sessions)", "a script that uses the notebook server"),

@@ -14,8 +14,9 @@ import warnings
 
 from casemate.detect.artifacts.sources import python_tables as tables
 from casemate.detect.artifacts.sources.acts import Act
-from casemate.detect.artifacts.sources.python_calls import judge_call
-from casemate.detect.artifacts.sources.python_expressions import HIDING, MOST_STEPS, Expressions, Place, SpentError
+from casemate.detect.artifacts.sources.python_calls import command_text, judge_call
+from casemate.detect.artifacts.sources.python_expressions import MOST_STEPS, Place, SpentError
+from casemate.detect.artifacts.sources.python_functions import Functions
 from casemate.detect.artifacts.sources.python_values import (
     UNKNOWN,
     Value,
@@ -23,11 +24,9 @@ from casemate.detect.artifacts.sources.python_values import (
     of,
     union,
 )
+from casemate.detect.artifacts.sources.shell import judge_command
 
 MOST_SOURCE = 8 << 20
-MOST_DEPTH = 24
-MOST_TIMES = 12
-"""How often the body of one function is walked with other arguments when it is called from other functions."""
 MOST_TEXT_LAYERS = 8
 SEARCHED: tuple[tuple[str, str], ...] = (
     (r"\b(?:exec|eval)\s*\(?\s*(?:\w+\.)*(?:b64decode|decompress|fromhex|unhexlify|loads)\b", "decoded_code"),
@@ -39,15 +38,10 @@ SEARCHED: tuple[tuple[str, str], ...] = (
 
 ASKED_FOR = re.compile(r"['\"](?:publish|upload|tag|release|clean|test|docs?|deploy|bump)['\"]")
 """Arguments of a person to ``setup.py``; an installer gives none of them."""
-CALLS_AT_ONCE = frozenset(
-    {"threading.Thread", "threading.Timer", "multiprocessing.Process", "atexit.register", "builtins.map", "builtins.filter",  # noqa: E501
-     "builtins.sorted", "builtins.max", "builtins.min", "builtins.any", "builtins.all", "asyncio.run", "functools.reduce",  # noqa: E501
-     "_thread.start_new_thread", "threading.Thread()", "concurrent.futures.ThreadPoolExecutor().submit", "sys.settrace",
-     "builtins.list", "concurrent.futures.ThreadPoolExecutor().map", "multiprocessing.Pool().map"}
-)  # fmt: skip
-"""What calls the functions it is handed, at once or soon; others may never do."""
-
-
+_GIVEN_COMMAND = re.compile(
+    r"\b(?:os\.(?:system|popen)|subprocess\.\w+)\s*\(\s*[rbfuRBFU]{0,2}(?P<quote>'''|\"\"\"|['\"])(?P<command>.{1,4000}?)(?P=quote)",
+    re.DOTALL,
+)
 _SHELL = re.compile(r"(?:subprocess|os|pty)\.\w+\('(?:/bin/|/usr/bin/)?(?:ba|z|da)?sh(?: -i)?'|cmd\.exe|powershell")
 
 
@@ -55,17 +49,18 @@ class SyntaxNotKnown(Exception):  # noqa: N818
     """The text is no Python that this interpreter's grammar knows."""
 
 
-def judge_python(source: str | bytes, place: Place = "module") -> list[Act]:
+def judge_python(source: str | bytes, place: Place = "module", called: frozenset[str] = frozenset()) -> list[Act]:
     """What the source does, in the order in which it would.
 
     Args:
         source: the text; bytes are decoded as PEP 263 says.
         place: what loads it: ``module`` (import), ``setup`` (an installer) or ``notebook`` (a person, cell by cell).
+        called: names of functions that what loads it calls besides.
 
     Raises:
         SyntaxNotKnown: it cannot be parsed; :func:`search_python` looks at such text.
     """
-    walk = _Walk(place)
+    walk = _Walk(place, called)
     walk.module(parse_python(source))
     acts = list(dict.fromkeys(walk.acts))
     sockets = [act for act in acts if act.kind == "network" and "socket" in act.text]
@@ -82,6 +77,11 @@ def search_python(text: str) -> list[Act]:
         if match:
             line = text.count("\n", 0, match.start()) + 1
             found.append(Act(kind, f"{match.group()[:120]!r} in text that cannot be parsed", line, "later"))
+    for match in _GIVEN_COMMAND.finditer(text):
+        judgement, why = judge_command(match["command"])
+        if judgement == "bad":
+            line = text.count("\n", 0, match.start()) + 1
+            found.append(Act("bad_command", f"{why}: {match['command'][:120]!r} in text that cannot be parsed", line))
     return found
 
 
@@ -104,7 +104,7 @@ def parse_python(source: str | bytes) -> ast.Module:
         raise SyntaxNotKnown(str(error)) from error
 
 
-class _Walk(Expressions):
+class _Walk(Functions):
     def module(self, tree: ast.Module) -> None:
         """The module, then what loaders call, then what nobody has called."""
         try:
@@ -121,28 +121,6 @@ class _Walk(Expressions):
         except RecursionError:
             self.acts.append(Act("not_followed", "nested too deeply to be followed", self.line))
 
-    def _called_by_loaders(self) -> None:
-        for name, node in list(self.functions.items()):
-            if isinstance(node, ast.ClassDef):
-                bases = [
-                    ast.unparse(base).rpartition(".")[2]
-                    for base in node.bases
-                    if isinstance(base, ast.Name | ast.Attribute)
-                ]
-                if any(tables.LOADER_BASES.fullmatch(base) or tables.LOADER_BASES.match(base) for base in bases) or (
-                    tables.LOADER_CLASSES.fullmatch(node.name)
-                ):
-                    for inner in node.body:
-                        if (
-                            isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef)
-                            and inner.name in tables.LOADER_METHODS
-                        ):
-                            self.runs = "loaded"
-                            self._call_body(inner, (), {})
-            elif name in tables.LOADER_FUNCTIONS:
-                self.runs = "loaded"
-                self._call_body(node, (), {})
-
     def block(self, body: list[ast.stmt]) -> None:
         for statement in body:
             self.statement(statement)
@@ -157,26 +135,24 @@ class _Walk(Expressions):
             case ast.ImportFrom():
                 for alias in node.names:
                     if alias.name != "*":
-                        self.env[alias.asname or alias.name] = Value(
-                            name=f"{node.module or ''}.{alias.name}".lstrip(".")
-                        )
+                        same = alias.name in tables.MODULES_EVERYWHERE and not node.level and node.module != "asyncio"
+                        name = alias.name if same else f"{node.module or ''}.{alias.name}".lstrip(".")
+                        self.env[alias.asname or alias.name] = Value(name=name)
                     elif node.module in ("os", "subprocess", "socket", "base64", "ctypes", "urllib.request", "posix"):
                         self.env["*"] = Value(name=node.module)
             case ast.FunctionDef() | ast.AsyncFunctionDef():
-                for decorator in node.decorator_list:
-                    name = self.value(decorator).name or ""
-                    if tables.COMMANDS.fullmatch(name) or tables.CODE.fullmatch(name):
-                        self.report("hidden_command", f"{name} as a decorator")
                 for default in (*node.args.defaults, *filter(None, node.args.kw_defaults)):
                     self.value(default)
                 self._define(node.name, node)
+                self.defined(node)
             case ast.ClassDef():
-                for part in (*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)):
+                for part in (*node.bases, *(keyword.value for keyword in node.keywords)):
                     self.value(part)
                 outer = dict(self.env)
                 self.block(node.body)
                 self.env = outer
                 self._define(node.name, node)
+                self.defined(node)
             case ast.Assign():
                 value = self.value(node.value)
                 for target in node.targets:
@@ -270,7 +246,7 @@ class _Walk(Expressions):
         owner = UNKNOWN
         if isinstance(node.func, ast.Attribute):
             owner = self.value(node.func.value)
-            if node.func.attr in HIDING and not isinstance(owner.constant, str | bytes):
+            if self.hides(node.func.attr, owner):
                 self.report("hidden_name", f"reaches {node.func.attr}")
             if isinstance(owner.constant, str | bytes):
                 return method_of_text(owner, node.func.attr, arguments)
@@ -280,6 +256,8 @@ class _Walk(Expressions):
                     marks |= {"decoded"}
                 if owner.name is None:
                     self._callbacks(arguments, keywords)
+                    if node.func.attr == "__subclasses__" and self.hides(node.func.attr, owner):
+                        marks |= {"hidden"}
                     return Value(marks=marks)
             function = self._attribute(node.func)
             if owner.given and function.name and function.name.startswith("pathlib."):
@@ -290,6 +268,8 @@ class _Walk(Expressions):
         name = function.name
         if name is None:
             self._callbacks(arguments, keywords)
+            if "hidden" in function.marks and (told := command_text(arguments, keywords)):
+                self.report("hidden_command", f"a class looked up among all there are is called with {told[:120]!r}")
             return Value(marks=union(function, *arguments))
         if name.startswith("here."):
             return self._call_here(name[5:], arguments, keywords)
@@ -301,98 +281,24 @@ class _Walk(Expressions):
             if target.name and not target.name.startswith("here."):
                 inner = keywords.get("args", UNKNOWN).constant
                 judge_call(
-                    target.name, inner if isinstance(inner, tuple) else (), {}, self.report, self._run_text, self.place
+                    target.name, inner if isinstance(inner, tuple) else (), {}, self.report, self.run_text, self.place
                 )
             return Value(name=name + "()")
         if name.startswith("partial ") and function.given:
             arguments = (*function.given[1:], *arguments)
             name = function.given[0].name or ""
+        elif name == "operator.methodcaller()" and function.given and arguments and arguments[0].name:
+            name, arguments = f"{arguments[0].name}.{function.given[0].text()}", function.given[1:]
+        elif name == "operator.attrgetter()" and function.given and arguments and arguments[0].name:
+            return Value(name=f"{arguments[0].name}.{function.given[0].text()}")
+        if "hidden" in function.marks and (tables.COMMANDS.fullmatch(name) or tables.CODE.fullmatch(name)):
+            self.report("hidden_command", f"{name} under a name that is put together")
         self._callbacks(arguments, keywords, name)
-        result = judge_call(name, arguments, keywords, self.report, self._run_text, self.place)
+        self._handed(name, arguments, keywords)
+        result = judge_call(name, arguments, keywords, self.report, self.run_text, self.place)
         return result.marked(*owner.marks) if owner.marks else result
 
-    def _callbacks(self, arguments: tuple[Value, ...], keywords: dict[str, Value], name: str = "") -> None:
-        """Functions of this module that are handed to somebody who calls them."""
-        before = self.runs
-        if before == "now" and name not in CALLS_AT_ONCE:
-            self.runs = "loaded"
-        for value in (*arguments, *keywords.values()):
-            if value.name and value.name.startswith("here.") and not value.name.endswith("()"):
-                self._called_back(value)
-        self.runs = before
-
-    def _called_back(self, value: Value) -> None:
-        name = (value.name or "")[5:]
-        node = self.functions.get(name)
-        if node is not None and not isinstance(node, ast.ClassDef):
-            self._call_body(node, (), {})
-        elif isinstance(node, ast.ClassDef):
-            self._instance(node, ())
-
-    def _call_here(self, name: str, arguments: tuple[Value, ...], keywords: dict[str, Value]) -> Value:
-        node = self.functions.get(name) or self.functions.get(name.rpartition(".")[2])
-        if isinstance(node, ast.ClassDef):
-            self._instance(node, arguments)
-            return Value(name=f"here.{name}()")
-        if node is None:
-            self._callbacks(arguments, keywords)
-            method = name.rpartition(".")[2]
-            owner = self.functions.get(name.partition("()")[0])
-            if isinstance(owner, ast.ClassDef):
-                node = next(
-                    (inner for inner in owner.body if isinstance(inner, ast.FunctionDef) and inner.name == method), None
-                )
-            if node is None:
-                return Value(marks=union(*arguments))
-            arguments = (UNKNOWN, *arguments)
-        return self._call_body(node, arguments, keywords)
-
-    def _instance(self, node: ast.ClassDef, arguments: tuple[Value, ...]) -> None:
-        for inner in node.body:
-            if isinstance(inner, ast.FunctionDef) and inner.name in (
-                "__init__",
-                "__new__",
-                "__post_init__",
-                "__call__",
-                "__enter__",
-            ):
-                self._call_body(inner, (UNKNOWN, *arguments), {})
-
-    def _call_body(self, node: ast.AST, arguments: tuple[Value, ...], keywords: dict[str, Value]) -> Value:
-        if isinstance(node, ast.ClassDef):
-            for inner in node.body:
-                if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef) and id(inner) not in self.walked:
-                    self._call_body(inner, (), {})
-            return UNKNOWN
-        if self.depth >= MOST_DEPTH or (self.runs == "later" and id(node) in self.walked):
-            return UNKNOWN
-        assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        self.walked.add(id(node))
-        self.times[id(node)] = self.times.get(id(node), 0) + 1
-        if self.times[id(node)] > MOST_TIMES and self.depth > 1:
-            return UNKNOWN
-        outer, returned, line = self.env, self.returned, self.line
-        self.env, self.returned = dict(outer), []
-        self.depth += 1
-        names = [parameter.arg for parameter in (*node.args.posonlyargs, *node.args.args)]
-        defaults = dict(zip(names[::-1], [self.value(d) for d in node.args.defaults][::-1], strict=False))
-        for index, name in enumerate(names):
-            self.env[name] = (
-                arguments[index] if index < len(arguments) else keywords.get(name, defaults.get(name, UNKNOWN))
-            )
-        for parameter in (*node.args.kwonlyargs, *filter(None, (node.args.vararg, node.args.kwarg))):
-            self.env[parameter.arg] = keywords.get(parameter.arg, UNKNOWN)
-        try:
-            if isinstance(node, ast.Lambda):
-                return self.value(node.body)
-            self.block(node.body)
-            values = [value for value in self.returned if value.known or value.name or value.marks]
-            return values[-1] if values else UNKNOWN
-        finally:
-            self.depth -= 1
-            self.env, self.returned, self.line = outer, returned, line
-
-    def _run_text(self, text: str, _value: Value) -> None:
+    def run_text(self, text: str, value: Value) -> None:
         """Text that is run as code is walked like the module."""
         if self.layers >= MOST_TEXT_LAYERS:
             self.report("decoded_code", f"code in code, more than {MOST_TEXT_LAYERS} layers")

@@ -102,8 +102,10 @@ def judge_call(name: str, arguments: tuple[Value, ...], keywords: dict[str, Valu
         path = next((text for value in arguments if (text := value.text())), "")
         if tables.OUTSIDE.match(path):
             report("delete", f"{name}({path[:SHOWN]!r})")
-    elif tables.REMOTE_CODE.fullmatch(name) and _true(keywords.get("trust_remote_code")):
-        report("remote_code", f"{name}({_shown(arguments)}, trust_remote_code=True)")
+    elif tables.REMOTE_CODE.fullmatch(name) and any(_true(keywords.get(key)) for key in tables.TRUSTING):
+        report("remote_code", f"{name}({_shown(arguments)}) without asking whether its code may run")
+    elif name.endswith((".run_cell_magic", ".run_line_magic")) and len(arguments) > 1:
+        _magic(name, arguments, report, run_text)
     elif name in ("os.getenv", "os.environ.get"):
         return Value(constant="~", marks=marks) if first.constant in ("HOME", "USERPROFILE") else Value(marks=marks)
     elif name in (
@@ -115,9 +117,13 @@ def judge_call(name: str, arguments: tuple[Value, ...], keywords: dict[str, Valu
         "builtins.repr",
     ):
         whole = name.startswith("os.environ") or first.name == "os.environ"
+        if name == "builtins.str" and isinstance(first.constant, str | bytes | int):
+            return _converted(name, of(str(first.constant)) if isinstance(first.constant, int) else first, marks)
         return Value(marks=marks | ({"environment"} if whole else set()), name=None)
     elif name in ("builtins.globals", "builtins.locals", "builtins.vars"):
-        return Value(name="builtins", marks=marks)
+        return Value(name=first.name or "builtins", marks=marks)
+    elif name == "operator.attrgetter" and first.text():
+        return Value(name=name + "()", given=arguments[:4], marks=marks)
     elif name in ("socket.gethostname", "getpass.getuser", "platform.node", "os.getlogin", "os.uname"):
         return Value(marks=marks | {"machine"})
     elif name == "builtins.chr" and isinstance(first.constant, int) and 0 <= first.constant < 0x110000:
@@ -127,13 +133,30 @@ def judge_call(name: str, arguments: tuple[Value, ...], keywords: dict[str, Valu
     elif name == "builtins.reversed" and isinstance(first.constant, str | bytes | tuple):
         text = first.constant[::-1]
         parts = tuple(of(part) for part in text) if isinstance(text, str) else text
-        return Value(constant=parts, marks=marks | {"joined"})
+        return Value(constant=parts, marks=marks | {"joined", "decoded"})
     elif name == "builtins.map" and len(arguments) == 2 and arguments[0].name == "builtins.chr":
         codes = plain(arguments[1])
         if isinstance(codes, list | bytes) and all(isinstance(code, int) and 0 <= code < 0x110000 for code in codes):
-            return Value(constant=tuple(of(chr(code)) for code in codes), marks=marks | {"joined"})
+            return Value(constant=tuple(of(chr(code)) for code in codes), marks=marks | {"joined", "decoded"})
         return Value(marks=marks | {"decoded"})
     return Value(name=name + "()", given=arguments[:4], marks=marks - {"joined"})
+
+
+def _magic(name: str, arguments: tuple[Value, ...], report: Report, run_text: Callable[[str, Value], None]) -> None:
+    """IPython's magics, called by name: the last argument is what they run."""
+    magic, text = arguments[0].text() or "", arguments[-1].text()
+    if text is None:
+        return
+    if magic in tables.SHELL_MAGICS:
+        _command(f"{name} of {magic}", (of(text),), {}, arguments[-1].marks, report, "notebook")
+    elif magic in ("html", "HTML", "svg", "SVG"):
+        for act in judge_markup(text):
+            report("script", f"{name}: {act.text}", act.severity)
+    elif magic in ("javascript", "js"):
+        for act in judge_script(text):
+            report("script", f"{name}: {act.text}", act.severity)
+    else:
+        run_text(text, arguments[-1])
 
 
 def _path(name: str, arguments: tuple[Value, ...], marks: frozenset[str]) -> Value:
@@ -148,7 +171,7 @@ def _converted(name: str, first: Value, marks: frozenset[str]) -> Value:
     given = plain(first)
     if name in ("builtins.bytes", "builtins.bytearray") and isinstance(given, list) and len(given) < 1 << 20:
         try:
-            return Value(constant=bytes(given), marks=marks | {"joined"})
+            return Value(constant=bytes(given), marks=marks | {"joined", "decoded"})
         except (ValueError, TypeError):
             return Value(marks=marks)
     if name == "builtins.str" and isinstance(given, bytes):
@@ -167,6 +190,8 @@ def _command(name, arguments, keywords, marks, report, place) -> None:
                 f"{name}({_shown(arguments)}): the command is {' and '.join(sorted(marks))}",
                 "malicious",
             )
+        elif _asked(arguments[0] if arguments else UNKNOWN):
+            report("hidden_command", f"{name} of a command that a request gives")
         else:
             report(
                 "command",
@@ -190,6 +215,13 @@ def _command(name, arguments, keywords, marks, report, place) -> None:
         report("command", said, "note")
 
 
+def _asked(first: Value) -> bool:
+    """Whether it is a caller who says what is run, not only with what."""
+    if isinstance(first.constant, tuple):
+        return bool(first.constant) and "request" in first.constant[0].marks
+    return "request" in first.marks
+
+
 def _output_marks(arguments: tuple[Value, ...], keywords: dict[str, Value]) -> set[str]:
     text = command_text(arguments, keywords) or ""
     return {"fetched"} if "curl" in text or "wget" in text else {"output"}
@@ -207,14 +239,20 @@ def _code(
         shown = f": {text[:SHOWN]!r}" if text else ""
         report("decoded_code", f"{name} of decoded text{shown}")
     elif text is None:
-        if name in ("builtins.exec", "builtins.eval", "builtins.execfile") or "exec_module" in name:
+        if name == "builtins.exec" and "request" in marks:
+            report("fetched_code", f"{name} of what a request gives")
+        elif name in ("builtins.exec", "builtins.eval", "builtins.execfile") or "exec_module" in name:
+            if "request" in marks:
+                report("dynamic_code", f"{name} of what a request gives", "suspicious")
+                return
             report(
                 "dynamic_code", f"{name} of text that is only known when it runs", "note" if "file" in marks else None
             )
     elif "joined" in marks and tables.CODE_IN_TEXT.search(text):
         report("decoded_code", f"{name} of text that is put together: {text[:SHOWN]!r}")
     if name.startswith("runpy."):
-        report("dynamic_code", f"{name}({text or '...'!r})")
+        far = text is not None and tables.OUTSIDE.match(text)
+        report("dynamic_code", f"{name}({text or '...'!r})", "malicious" if far else None)
     elif text is not None:
         run_text(text, first)
 

@@ -7,6 +7,7 @@ import re
 from typing import Literal
 
 from casemate.detect.artifacts.sources.acts import Act
+from casemate.detect.artifacts.sources.python_tables import MODULES_EVERYWHERE
 from casemate.detect.artifacts.sources.python_values import NOTHING, UNKNOWN, Value, of, plain, union
 
 Place = Literal["module", "setup", "notebook"]
@@ -27,6 +28,8 @@ PRESUMED = (
 )
 HIDING = frozenset({"__subclasses__", "f_builtins", "func_globals", "gi_frame", "f_back"})
 """Attributes that lead from any object to everything; few programs need them."""
+UPWARDS = frozenset({"__base__", "__bases__", "__mro__"})
+"""Attributes that lead from a class to what all classes come from."""
 WAYS_OUT = frozenset({"__builtins__", "os", "sys", "subprocess", "eval", "exec", "__import__", "open", "importlib"})
 """What is looked up in somebody else's names when one's own must not show it."""
 
@@ -38,9 +41,10 @@ class SpentError(Exception):
 class Expressions:
     """What is known of names and values at one point of a module; :mod:`.python` moves the point."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, called: frozenset[str] = frozenset()) -> None:
         self.acts: list[Act] = []
         self.place = place
+        self.called_by_name = called
         self.steps = 0
         self.runs = "now"
         self.line = 1
@@ -57,6 +61,12 @@ class Expressions:
     def report(self, kind: str, text: str, severity=None) -> None:
         """One act, at the line where the walk is."""
         self.acts.append(Act(kind, text, self.line, self.runs, severity))
+
+    def hides(self, attribute: str, owner: Value) -> bool:
+        """Whether an attribute leads from `owner` to everything; a class may well ask for its own subclasses."""
+        if attribute == "__subclasses__":
+            return "base" in owner.marks or owner.name in ("builtins.object", "builtins.type")
+        return attribute in HIDING and not isinstance(owner.constant, str | bytes)
 
     def value(self, node: ast.expr) -> Value:
         self._step(node)
@@ -121,9 +131,14 @@ class Expressions:
             if known is not None:
                 return known
         owner = self.value(node.value)
-        if node.attr in HIDING:
+        if self.hides(node.attr, owner):
             self.report("hidden_name", f"reaches {node.attr}")
+        if node.attr in UPWARDS:
+            owner = owner.marked("base")
         if owner.name is not None:
+            module = owner.name.partition(".")[0]
+            if node.attr in MODULES_EVERYWHERE and "()" not in owner.name and module not in ("here", "asyncio"):
+                return Value(name=node.attr, marks=owner.marks)
             name = (
                 owner.name if node.attr in ("__dict__", "__builtins__", "__globals__") else f"{owner.name}.{node.attr}"
             )
@@ -149,15 +164,15 @@ class Expressions:
             for part in parts:
                 self.assign(target, value_of(part))
                 results.append(self.value(node.elt))
-            return Value(constant=tuple(results), marks=items.marks | {"joined"} if results else items.marks)
+            marks = items.marks | ({"joined"} if results else set()) | ({"decoded"} if _is_chr(node.elt) else set())
+            return Value(constant=tuple(results), marks=marks)
         self.assign(target, Value(marks=items.marks))
         for condition in generator.ifs:
             self.value(condition)
         for more in node.generators[1:]:
             self.assign(more.target, Value(marks=self.value(more.iter).marks))
         element = self.value(node.elt)
-        called = isinstance(node.elt, ast.Call) and isinstance(node.elt.func, ast.Name) and node.elt.func.id == "chr"
-        return Value(marks=items.marks | element.marks | ({"decoded"} if called else set()))
+        return Value(marks=items.marks | element.marks | ({"decoded"} if _is_chr(node.elt) else set()))
 
     def _formatted(self, node: ast.JoinedStr) -> Value:
         parts = [self.value(part) for part in node.values]
@@ -222,7 +237,9 @@ class Expressions:
                 and all(bound is None or isinstance(bound, int) for bound in bounds)
                 and bounds[2] != 0
             ):
-                return Value(constant=constant[slice(*bounds)], marks=owner.marks | {"joined"})
+                backwards = isinstance(bounds[2], int) and bounds[2] < 0 and isinstance(constant, str | bytes)
+                marks = owner.marks | {"joined"} | ({"decoded"} if backwards else set())
+                return Value(constant=constant[slice(*bounds)], marks=marks)
             return Value(marks=owner.marks)
         key = self.value(node.slice)
         if (
@@ -247,6 +264,9 @@ class Expressions:
             base = "" if owner.name == "sys.modules" else f"{owner.name}."
             if owner.name == "builtins" and key.constant in self.env:
                 return self.env[key.constant]
+            if key.marks & {"joined", "decoded"} and owner.name in MODULES_EVERYWHERE:
+                self.report("hidden_name", f"looks up {owner.name}.{key.constant[:80]} by a name that is put together")
+                return Value(name=base + key.constant, marks=owner.marks | {"hidden"})
             return Value(name=base + key.constant, marks=owner.marks)
         return Value(marks=owner.marks | key.marks)
 
@@ -263,6 +283,11 @@ class Expressions:
     def call(self, node: ast.Call) -> Value:
         """The result of a call, whose acts are reported."""
         raise NotImplementedError
+
+
+def _is_chr(node: ast.expr) -> bool:
+    """Whether text is put together from the numbers of its letters, as nobody writes it."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "chr"
 
 
 def value_of(part: object) -> Value:

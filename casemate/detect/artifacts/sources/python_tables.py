@@ -59,6 +59,7 @@ SHELLCODE = re.compile(
 REMOTE_CODE = re.compile(
     r"torch\.hub\.load|transformers\.\w+\.from_pretrained|datasets\.load_dataset|transformers\.pipeline"
 )
+TRUSTING = ("trust_remote_code", "trust_repo")
 DELETES = re.compile(r"shutil\.rmtree|os\.(?:remove|unlink|rmdir|removedirs)|pathlib\.Path\(\)\.(?:unlink|rmdir)")
 WRITES = re.compile(
     r"pathlib\.(?:Posix|Windows)?Path\(\)\.(?:write_text|write_bytes|touch|open|mkdir|symlink_to|chmod)"
@@ -68,6 +69,10 @@ OPENS = re.compile(r"(?:builtins|io|codecs|os|gzip|_io)\.open|io\.FileIO|pathlib
 READS = re.compile(r"pathlib\.(?:Posix|Windows)?Path\(\)\.(?:read_text|read_bytes)")
 PUT_TOGETHER = frozenset({"builtins.getattr", "builtins.__import__", "importlib.import_module", "importlib.__import__",
                           "pydoc.locate", "pkgutil.resolve_name"})  # fmt: skip
+SHELL_MAGICS = frozenset(
+    ["!", "bash", "sh", "script", "system", "sx", "sc", "cmd", "perl", "ruby", "powershell", "pwsh"]
+)
+"""IPython's magics whose text a shell or its like runs."""
 SHOWS = re.compile(r"IPython\.(?:core\.)?display\.(?:HTML|Javascript|SVG|Markdown|display_html|display_javascript)")
 INSTALLS = re.compile(
     r"pip\.main|pip\._internal\.main|pip\._internal\.cli\.main\.main|setuptools\.command\.easy_install\.main|ensurepip\.bootstrap|conda\.cli\.main"
@@ -90,6 +95,22 @@ CODE_IN_TEXT = re.compile(
     r"\b(?:import\s+\w+|__import__|exec\s*\(|eval\s*\(|os\.system|subprocess|socket\.|urlopen|requests\.(?:get|post))"
 )
 
+MODULES_EVERYWHERE = frozenset({"os", "sys", "subprocess", "builtins", "ctypes", "importlib", "posix", "pty"})
+"""Modules that are the same whatever module they are taken from (``shutil.os``)."""
+HANDED: tuple[tuple[re.Pattern[str], int, str], ...] = tuple(
+    # what calls a function that it is handed; which argument that is, and how the function's own arguments are given
+    (re.compile(pattern), place, given)
+    for pattern, place, given in (
+        (r"atexit\.register|threading\._register_atexit|sys\.addaudithook|contextlib\.\w+\(\)\.callback", 0, "rest"),
+        (r"builtins\.(?:map|filter)|functools\.reduce|itertools\.starmap", 0, "items"),
+        (r"[\w.]*(?:Executor|Pool)\(\)\.(?:submit|apply|apply_async)", 0, "rest"),
+        (r"[\w.]*(?:Executor|Pool)\(\)\.(?:map|imap\w*|starmap|map_async)", 0, "items"),
+        (r"asyncio\.to_thread|_thread\.start_new(?:_thread)?|[\w.]*loop\(\)\.call_soon", 0, "rest"),
+        (r"[\w.]*loop\(\)\.run_in_executor|sched\.scheduler\(\)\.enter|signal\.signal", 1, "rest"),
+        (r"threading\.Timer", 1, "list"),
+    )
+)
+
 LOADER_BASES = re.compile(
     r"(?:PreTrained|Pretrained)\w+|\w*Pipeline$|Model$|Module$|\w*(?:Config|Tokenizer|Processor|Extractor|ForCausalLM)$"
     r"|GeneratorBasedBuilder|ArrowBasedBuilder|DatasetBuilder|BuilderConfig|BeamBasedBuilder|_BaseExamplesIterable|Layer$"
@@ -105,6 +126,11 @@ _LOADER_METHODS_WORDS = (
     "preprocess inference postprocess handle load _load tokenize _tokenize __len__ __getitem__ __iter__"
 )
 LOADER_METHODS = frozenset(_LOADER_METHODS_WORDS.split())
+ASKED_METHODS = frozenset({"__call__", "handle", "predict", "preprocess", "inference", "execute"})
+ASKED_FUNCTIONS = frozenset({"input_fn", "predict_fn"})
+"""What a server gives requests to."""
+SERVER_METHODS: tuple[frozenset[str], ...] = (frozenset({"initialize", "handle"}), frozenset({"initialize", "execute"}))
+"""A class with such methods is one that a model server calls, whatever its name (TorchServe, Triton)."""
 _LOADER_FUNCTIONS_WORDS = (
     "model_fn input_fn predict_fn output_fn load_model init_model build_wheel build_sdist build_editable "
     "get_requires_for_build_wheel get_requires_for_build_sdist prepare_metadata_for_build_wheel load_context "

@@ -33,6 +33,7 @@ _INSTALLERS_WORDS = (
 INSTALLERS = tuple(_INSTALLERS_WORDS.split())
 """Whose installers are piped into a shell by their own instructions."""
 
+SCRATCH = "a program in a folder for scratch is run"
 BAD: tuple[tuple[str, str], ...] = (
     (r"/dev/(?:tcp|udp)/", "a connection through /dev/tcp"),
     (r"\b(?:nc|ncat|netcat|busybox\s+nc)\b[^|;&\n]*\s-\w*[ec]\b", "netcat that hands out a shell"),
@@ -80,7 +81,7 @@ BAD: tuple[tuple[str, str], ...] = (
     (r"\b(?:xmrig|minerd|stratum\+tcp|coinhive|cpuminer)\b", "a coin miner"),
     (r"\bLD_PRELOAD=/(?:tmp|dev/shm|var/tmp)", "a library is put before all others"),
     (r"\b(?:chmod\s+(?:\+x|[0-7]*7[0-7]*)|bash|sh|source|\.)\s+(?:-\w+\s+)*(?:/tmp|/dev/shm|/var/tmp)/"
-     r"(?!miniconda|Miniconda|anaconda|install|setup|requirements|build)[^\n]*", "a program in a folder for scratch is run"),  # noqa: E501
+     r"(?!miniconda|Miniconda|anaconda|install|setup|requirements|build)[^\n]*", SCRATCH),
     (rf"{_FETCH}[^\n]*(?:;|&&)\s*(?:sudo\s+)?chmod\s+(?:\+x|7\d\d|a\+x)\s+\S+[^\n]*(?:;|&&)\s*(?:sudo\s+)?(?:nohup\s+)?"
      r"\.?/(?:tmp|dev/shm|var/tmp|\.)\S*", "what is fetched is run"),
     (r"\bhistory\s+-c\b|\bunset\s+HISTFILE\b|HISTFILE=/dev/null", "traces are removed"),
@@ -97,7 +98,11 @@ ODD: tuple[tuple[str, str], ...] = (
      "the machine is looked over"),
     (r"\bcat\s+/etc/(?:passwd|hosts|hostname)\b|/proc/self/environ", "the machine is looked over"),
     (r"(?:^|[;&|]\s*)(?:touch|echo|printf)\b[^\n|;&]*\s>{0,2}\s*/(?:tmp|dev/shm|var/tmp)/", "a mark is left in a folder for scratch"),  # noqa: E501
-    (r"\bnohup\b[^\n]*&\s*(?:disown)?\s*$|\bsetsid\b", "something is left running in the background"),
+    (
+        r"\bnohup\s+(?!(?:python[\d.]*\s+(?:-u\s+)?[\w./-]+\.py|jupyter|tensorboard|streamlit|mlflow|ollama|vllm|torchrun|accelerate)\b)"
+        r"[^\n]*&\s*(?:disown)?\s*$|\bsetsid\b",
+        "something is left running in the background",
+    ),
     (r"--(?:extra-)?index-url[= ]+[\"']?http://(?!localhost|127\.|pypi|mirrors)", "packages come over an open connection"),  # noqa: E501
     (r"--trusted-host\b", "the packages' server need not prove who it is"),
     (r"\bpip[\d.]*\s+install\b[^\n]*\bhttp://", "a package comes over an open connection"),
@@ -172,7 +177,7 @@ def _judged(text: str, at_import: bool) -> tuple[Judgement, str]:
     if piped is not None and piped[0] == "bad":
         return piped
     for pattern, why in _BAD:
-        if pattern.search(text):
+        if pattern.search(text) and not (why == SCRATCH and _all_known(text)):
             return "bad", why
     if piped is not None:
         return piped
