@@ -11,7 +11,7 @@ import ibis
 import pyarrow as pa
 
 from casemate.detect.behaviour import READ_CLASSES, read_once, run_all
-from casemate.detect.behaviour.networks import own_networks
+from casemate.detect.behaviour.networks import OwnNetworks, own_networks
 from casemate.engine.protocol import Engine
 from casemate.schema.ocsf import (
     AUTHENTICATION,
@@ -86,7 +86,7 @@ def rows_of(kind: EventClass, rows: list[dict]) -> pa.Table:
     return pa.Table.from_pylist(filled, schema=kind.schema.to_pyarrow())
 
 
-def run(
+def ocsf_tables(
     engine: Engine,
     *,
     flows: Sequence[dict] = (),
@@ -95,9 +95,8 @@ def run(
     handshakes: Sequence[dict] = (),
     sessions: Sequence[dict] = (),
     logons: Sequence[dict] = (),
-    own=OWN,
-) -> list[dict]:
-    """Findings of all analytics, with the counts of their why-trees."""
+) -> dict[str, ibis.Table]:
+    """The OCSF tables that analytics read, held by an engine."""
     given = {
         NETWORK_ACTIVITY.name: flows,
         DNS_ACTIVITY.name: questions,
@@ -106,9 +105,14 @@ def run(
         SSH_ACTIVITY.name: sessions,
         AUTHENTICATION.name: logons,
     }
-    ocsf = {
+    return {
         kind.name: engine.hold(ibis.memtable(rows_of(kind, list(given.get(kind.name, ()))))) for kind in READ_CLASSES
     }
+
+
+def run(engine: Engine, own: OwnNetworks = OWN, **rows_by_kind: Sequence[dict]) -> list[dict]:
+    """Findings of all analytics, with the counts of their why-trees; rows as :func:`ocsf_tables` takes them."""
+    ocsf = ocsf_tables(engine, **rows_by_kind)
     rows = []
     for found in run_all(read_once(ocsf, engine.batches, engine.hold), own, engine.batches, engine.hold):
         counted = sum(batch.num_rows for batch in found.records())
