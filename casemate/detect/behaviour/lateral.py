@@ -7,7 +7,9 @@ baseline is each network's own: a pair is new when its first connection came a d
 target, were first seen in the logs.  Logs of less than two days hold no such pair: then only a fan-out is told, low,
 and ``cold_start`` says so.
 
-Left out: sources that administer many hosts already.
+Left out: sources that administer many hosts already.  Servers that many own hosts use (files, the domain) do not count
+towards a fan-out: whoever joins the network speaks to them.  A worm does not make its victims servers: what counts is
+who had used the service a day earlier (an hour, without a baseline).
 """
 
 from __future__ import annotations
@@ -41,6 +43,8 @@ class LateralSettings:
     """Hosts a source reached within an hour where there is no baseline."""
     administers: int = 10
     """Hosts a source had reached before; more new ones are its work."""
+    serves: int = 5
+    """Own hosts that use a service of a host before it is a server for all."""
     service_baseline_seconds: int = 3 * 86_400
     ephemeral: int = 32_768
     """Ports from here on are given out for a moment and are no services."""
@@ -109,13 +113,14 @@ def new_pairs(pairs: ibis.Table, settings: LateralSettings) -> ibis.Table:
     reached = reached.mutate(is_new=is_new.cast("int64"), cold=cold.cast("int64"))
     old = reached.filter(reached.is_new == 0).group_by("source").agg(administered=ibis._.target.nunique())
     reached = reached.left_join(old, "source").drop("source_right")
+    reached = _served(reached, answered, settings)
     reached = reached.mutate(slot=ibis.ifelse(reached.cold == 1, reached.first_us // HOUR, reached.first_us // DAY))
     looked = reached.filter((reached.is_new == 1) | (reached.cold == 1))
     scope = over(["source", "slot"])
     first = ibis.row_number().over(
-        ibis.window(group_by=["source", "slot", "target"], order_by=[looked.first_us, looked.port])
+        ibis.window(group_by=["source", "slot", "target"], order_by=[looked.serves, looked.first_us, looked.port])
     )
-    looked = looked.mutate(one_target=(first == 0).cast("int64"))
+    looked = looked.mutate(one_target=((first == 0) & ~looked.serves).cast("int64"))
     looked = looked.mutate(targets=looked.one_target.sum().over(scope))
     few_before = looked.administered.fill_null(0) < settings.administers
     rule = ibis.cases(
@@ -137,6 +142,17 @@ def new_pairs(pairs: ibis.Table, settings: LateralSettings) -> ibis.Table:
         slot=looked.slot,
     )
     return moved.union(_new_services(answered, as_target, settings))
+
+
+def _served(reached: ibis.Table, answered: ibis.Table, settings: LateralSettings) -> ibis.Table:
+    """Adds ``serves``: whether enough other own hosts had used that service of the target well before."""
+    used = answered.filter(answered.port.isin(SERVICES)).select("target", "port", "source", "first_us")
+    place = ibis.row_number().over(ibis.window(group_by=["target", "port"], order_by=[used.first_us, used.source]))
+    used = used.mutate(place=place)
+    since = used.filter(used.place == settings.serves - 1).select("target", "port", serves_since=ibis._.first_us)
+    reached = reached.left_join(since, ["target", "port"]).drop("target_right", "port_right")
+    before = ibis.ifelse(reached.cold == 1, HOUR, settings.baseline_seconds * 1_000_000)
+    return reached.mutate(serves=(reached.first_us - reached.serves_since >= before).fill_null(False))
 
 
 def answered_inside(pairs: ibis.Table) -> ir.BooleanValue:

@@ -219,6 +219,26 @@ def test_hosts_that_never_spoke_before_are_told_once_there_is_a_baseline(engine)
     assert (found["rule"], found["severity"], found["counts"]["hosts"]) == ("lateral_fan_out", "medium", 5)
 
 
+def test_servers_that_all_use_do_not_make_a_fan_out_and_what_a_worm_reached_is_no_server(engine):
+    """A notebook comes into the office on the fifth day."""
+    servers = ("10.0.9.1", "10.0.9.2", "10.0.9.3", "10.0.9.4")
+    office = [flow(day * DAY + host, f"10.0.1.{host}", server, 445)
+              for day in range(7) for host in range(1, 9) for server in servers]  # fmt: skip
+    seen = [flow(day * DAY + 9, "10.0.1.99", target="198.51.100.1") for day in range(7)]
+    joins = [flow(5 * DAY + number, "10.0.1.99", server, 445) for number, server in enumerate(servers)]
+    found = run(engine, flows=[*office, *seen, *joins])
+    assert {row["rule"] for row in found if row["vector"] == "network"} >= {"first_admin_contact"}
+    assert "lateral_fan_out" not in rules(found)
+    others = [
+        flow(day * DAY + host, f"10.0.1.{host}", target="198.51.100.1") for day in range(7) for host in range(20, 30)
+    ]
+    back = [flow(day * DAY + host, "10.0.1.1", f"10.0.1.{host}", 9999) for day in range(7) for host in range(20, 30)]
+    worm = [flow(5 * DAY + 60 * first + other, f"10.0.1.{first}", f"10.0.1.{other}", 445)
+            for first in range(20, 30) for other in range(20, 30) if first != other]  # fmt: skip
+    spread = [row for row in run(engine, flows=[*office, *others, *back, *worm]) if row["rule"] == "lateral_fan_out"]
+    assert len({row["source"]["value"] for row in spread}) == 10
+
+
 def test_sources_with_one_order_of_trials_are_put_together(engine):
     steps = [("10.0.0.5", 8080), ("10.0.0.9", 22), ("10.0.0.5", 2375), ("10.0.0.7", 6379), ("10.0.0.8", 9200)]
     sources = ["198.51.100.1", "203.0.113.2", "192.0.2.3"]
