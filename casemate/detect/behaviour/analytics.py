@@ -67,7 +67,7 @@ from casemate.detect.behaviour.guessing import RULES as GUESSING_RULES
 from casemate.detect.behaviour.guessing import GuessingSettings, failing_scopes, guessing
 from casemate.detect.behaviour.lateral import RULES as LATERAL_RULES
 from casemate.detect.behaviour.lateral import LateralSettings, answered_inside, first_contacts, lateral, new_pairs
-from casemate.detect.behaviour.logons import login_connections, logons, web_logons
+from casemate.detect.behaviour.logons import login_connections, login_pairs, logons, web_logons
 from casemate.detect.behaviour.long_connections import RULES as LONG_RULES
 from casemate.detect.behaviour.long_connections import (
     LongSettings,
@@ -192,6 +192,7 @@ DERIVED: tuple[Derived, ...] = (
         lambda table, _own: relayed_pairs(table, _RELAYS),
         lambda t: may_be_session(t, _RELAYS),
     ),
+    Derived("login_pairs", (PAIRS,), lambda table, _own: login_pairs(table)),
     Derived("shared_orders", (PAIRS,), lambda table, _own: shared_orders(table, _COORDINATION), mostly_failed),
     Derived("missing_paths", ("http_activity",), lambda http, _own: missing_paths(http, _COORDINATION)),
     Derived("asked_hosts", ("http_activity",), lambda http, _own: asked_hosts(http, _BEACONS)),
@@ -216,7 +217,7 @@ FEW = 500_000
 _GUESSING = GuessingSettings()
 LOGONS: tuple[Source, ...] = (
     Source(("authentication", "network_activity"), logons, _GUESSING.logons),
-    Source(("network_activity", "authentication"), login_connections, _GUESSING.logons),
+    Source(("login_pairs", "network_activity", "authentication"), login_connections, _GUESSING.logons),
     Source(("http_activity",), web_logons, _GUESSING.logons),
 )
 """Everything that looks like trying to log on."""

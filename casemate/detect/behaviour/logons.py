@@ -138,10 +138,26 @@ def _service(table: ibis.Table) -> ir.StringValue:
     )
 
 
+def login_pairs(pairs: ibis.Table) -> ibis.Table:
+    """Those of :func:`casemate.detect.behaviour.pairs.pairs` that :func:`login_connections` may speak of."""
+    service = pairs.port.isin(list(LOGIN_PORTS)) & (pairs.protocol.lower() == "tcp")
+    return pairs.filter(~pairs.from_own & pairs.to_own & service & (pairs.heard > 0) & (pairs.said > 0))
+
+
 def login_connections(
-    network: ibis.Table, authentication: ibis.Table, own: Sequence[str], _settings: LogonSettings | None = None
+    _pairs: ibis.Table,
+    network: ibis.Table,
+    authentication: ibis.Table,
+    own: Sequence[str],
+    _settings: LogonSettings | None = None,
 ) -> ibis.Table:
-    """Conversations of outside addresses with login services that no login log tells of: ``undecided``."""
+    """Conversations of outside addresses with login services that no login log tells of: ``undecided``.
+
+    Args:
+        _pairs: from :func:`login_pairs`; where it has no rows, there is nothing to look for.
+        network, authentication: ``network_activity``, ``authentication``.
+        own: the own networks.
+    """
     known = authentication.filter(authentication.connection_info_uid.notnull())
     known = known.select(connection_info_uid=known.connection_info_uid).distinct()
     table = network.filter(

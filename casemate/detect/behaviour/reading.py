@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import ibis
+import ibis.expr.operations as ops
 
 from casemate.detect.behaviour.networks import (
     OwnNetworks,
@@ -59,6 +60,10 @@ READ_CLASSES: tuple[EventClass, ...] = tuple(kind for kind in EVENT_CLASSES if k
 """The OCSF event classes that analytics look at."""
 
 
+LARGE = 500_000
+"""Rows of a stored table that are dearer to copy than to read again where they lie."""
+
+
 @dataclass(frozen=True)
 class Read:
     """OCSF tables read once: by name, with :data:`COLUMNS_READ`, and how many rows each has."""
@@ -74,19 +79,32 @@ class Read:
 def read_once(ocsf: Mapping[str, ibis.Table], batches: Batches, hold: Hold) -> Read:
     """Execute the views once: a view over many logs is dear, and analytics look at some columns only.
 
+    A large table that is stored as it is given is not copied.
+
     Args:
         ocsf: OCSF tables by name; one that is not given has no rows.
         batches: executes an expression, in batches, times as UTC.
         hold: executes an expression once and keeps its rows.
     """
-    tables = {name: hold(ocsf[name].select(*columns)) for name, columns in COLUMNS_READ.items() if name in ocsf}
-    rows = {name: how_many(table, batches) for name, table in tables.items()}
+    tables, rows = {}, {}
+    for name, columns in COLUMNS_READ.items():
+        if name not in ocsf:
+            continue
+        table = ocsf[name].select(*columns)
+        there = how_many(table, batches) if _is_stored(ocsf[name]) else 0
+        tables[name] = table if there >= LARGE else hold(table)
+        rows[name] = there or how_many(tables[name], batches)
     some = next(iter(tables.values()), None)
     for kind in READ_CLASSES:
         if kind.name not in tables and some is not None:
             nothing = {name: ibis.null(kind.schema[name]) for name in COLUMNS_READ[kind.name]}
             tables[kind.name] = some.limit(0).select(**nothing)
     return Read(tables, rows)
+
+
+def _is_stored(table: ibis.Table) -> bool:
+    """Whether a table is one of the engine's own, and nothing is worked out in reading it."""
+    return isinstance(table.op(), ops.PhysicalTable)
 
 
 def infer_own(given: Sequence[str], read: Read, batches: Batches, hold: Hold) -> OwnNetworks:
