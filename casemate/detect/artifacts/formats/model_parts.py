@@ -11,12 +11,13 @@ import re
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.embedded import hunt
 from casemate.detect.artifacts.formats.base import Format
-from casemate.detect.artifacts.formats.protobuf import LENGTH, Message, WireError, shape
+from casemate.detect.artifacts.formats.protobuf import LENGTH, VARINT, Message, WireError, shape
 from casemate.detect.artifacts.inspection import Inspection
 
 TABLE_MAGIC = bytes.fromhex("57fb808b247547db")
 _DATA = re.compile(r"\.data-\d{5}-of-\d{5}$")
 MOST_HUNTED = 64 << 20
+FINGERPRINT_BYTES = 1024
 
 
 def recognise(content: Content) -> bool:
@@ -25,6 +26,17 @@ def recognise(content: Content) -> bool:
         bool(_DATA.search(content.name))
         or (content.size > 48 and content.read(content.size - 8, 8) == TABLE_MAGIC)
         or _pieces(content)
+        or _fingerprint(content)
+    )
+
+
+def _fingerprint(content: Content) -> bool:
+    """TensorFlow's ``fingerprint.pb`` (``fingerprint.proto``): five numbers, a version and a number as text."""
+    if content.name.rpartition("/")[2] != "fingerprint.pb" or content.size > FINGERPRINT_BYTES:
+        return False
+    fields = shape(content)
+    return fields is not None and all(
+        kinds == ({VARINT} if number < 6 else {LENGTH}) and number <= 7 for number, kinds in fields.items()
     )
 
 

@@ -24,6 +24,7 @@ EXTERNAL_DATA, RAW_DATA, STRING_DATA = 13, 9, 6
 TOP_FIELDS = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26, 27})
 DEEPEST = 40
 MOST_HUNTED = 256 << 20
+MOST_FILES = 64
 KNOWN_DOMAINS = re.compile(
     r"$|ai\.onnx(?:\.ml|\.training|\.preview\.training|\.preview)?$|com\.microsoft(?:\.|$)|org\.pytorch\.|com\.ms\.internal|pkg\.(?:onnxscript|torch|transformers|onnx)|"
     r"onnxscript|torch|local|this$|com\.github\.onnx|ai\.graphcore|ai\.onnx\.contrib$|mmdeploy|trt|TRT|aten|quantization"
@@ -79,7 +80,7 @@ class _Walk:
         self._inspection = inspection
         self._domains: dict[str, str] = {}
         self._functions: set[str] = set()
-        self._external = 0
+        self._external: dict[str, tuple[int, int | None]] = {}
 
     def model(self, message: Message) -> None:
         """The whole file."""
@@ -196,16 +197,21 @@ class _Walk:
         location = external.get("location", "")
         if _FAR.search(location):
             self._inspection.report(FAR, f"external_data at {location!r}"[:200], offset)
-        elif self._external < 3:
-            self._external += 1
-            self._inspection.report(EXTERNAL, f"external_data in {location!r}"[:200], offset)
+        else:
+            place, length = external.get("offset", "0"), external.get("length", "")
+            end = int(place) + int(length) if place.isdigit() and length.isdigit() else None
+            first, reached = self._external.get(location, (offset, 0))
+            self._external[location] = first, None if end is None or reached is None else max(end, reached)
         for key in ("offset", "length"):
             value = external.get(key, "0")
             if not value.isdigit() or int(value) >= 1 << 63:
                 self._inspection.report(EXTERNAL_LIES, f"external_data's {key} is {value!r}"[:200], offset)
 
     def finish(self) -> None:
-        """Domains, known only once all functions are."""
+        """Files beside it, and domains, known only once all functions are."""
+        for location, (offset, end) in list(self._external.items())[:MOST_FILES]:
+            far = "to its end" if end is None else f"up to byte {end}"
+            self._inspection.report(EXTERNAL, f"external_data in {location!r} {far}"[:300], offset)
         for domain, kind in self._domains.items():
             if domain == "ai.onnx.contrib":
                 self._inspection.report(CONTRIB, f"operators of {domain!r}")

@@ -15,7 +15,7 @@ from collections import Counter
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.contract import CORRUPT_MODEL, Rule
 from casemate.detect.artifacts.embedded import hunt
-from casemate.detect.artifacts.formats import torch_zip
+from casemate.detect.artifacts.formats import torch_raw, torch_zip
 from casemate.detect.artifacts.formats.base import Format
 from casemate.detect.artifacts.formats.zip_entries import (
     DESCRIPTOR,
@@ -32,6 +32,8 @@ from casemate.detect.artifacts.inspection import TOO_MUCH, Inspection, TooMuchEr
 
 STORED, DEFLATED, BZIP2, LZMA, ZSTD, XZ = 0, 8, 12, 14, 93, 95
 SEARCHED = 1 << 20
+END_BYTES = 22
+PARTS_SUFFIX = ".distcp"
 
 LIES = Rule("zip.lies", "suspicious", CORRUPT_MODEL, "believes one of two headers; scanners believe the other")
 HIDDEN = Rule("zip.hidden_member", "suspicious", CORRUPT_MODEL, "finds it if it reads local headers; others do not")
@@ -56,6 +58,8 @@ def recognise(content: Content) -> bool:
 
 def inspect(content: Content, inspection: Inspection) -> None:
     """Look at every member and at what the headers say."""
+    if content.name.endswith(PARTS_SUFFIX) and _parts(content, inspection):
+        return
     archive = read_archive(content)
     for begin, end in archive.spans:
         inspection.own(begin, end)
@@ -67,20 +71,47 @@ def inspect(content: Content, inspection: Inspection) -> None:
         if count > 1:
             inspection.report(DUPLICATE, f"{count} members of one name", member=name)
     loose = [(begin, min(end, begin + SEARCHED)) for begin, end in archive.comments if end > begin + 8]
-    torch = torch_zip.layout([entry.name for entry in archive.entries])
+    names = [entry.name for entry in archive.entries]
+    torch = torch_zip.layout(names)
+    raw = torch is None and torch_raw.has_layout(names)
     waiting: list[tuple[Entry, Content]] = []
     for entry in archive.entries:
         loose += _own(entry, content, inspection)
         member = _compare(entry, content, inspection)
         if member is None:
             continue
-        if torch is not None:
+        if torch is not None or raw:
             waiting.append((entry, member))
         else:
             inspection.inner(member)
     if torch is not None:
         torch_zip.inspect_members(torch, [member for _, member in waiting], inspection)
+    elif raw:
+        torch_raw.inspect_members([member for _, member in waiting], inspection)
     hunt(content, loose, inspection)
+
+
+def _parts(content: Content, inspection: Inspection) -> bool:
+    """A part of a distributed checkpoint of torch: what ``torch.save`` wrote, one archive after another.
+
+    Whether it is that: every archive begins where the one before ends, so that none hides between or in another.
+    """
+    spans: list[tuple[int, int]] = []
+    at = 0
+    while at < content.size:
+        end = content.find(END, at)
+        directory = int.from_bytes(content.read(end + 16, 4), "little")
+        after = end + END_BYTES + int.from_bytes(content.read(end + 20, 2), "little")
+        if content.read(at, 4) != LOCAL or end < 0 or content.read(at + directory, 4) not in (b"PK\x01\x02", END):
+            return False
+        spans.append((at, after))
+        at = after
+    if len(spans) < 2 or at != content.size:
+        return False
+    inspection.own_all()
+    for begin, end in spans:
+        inspection.inner(content.part(f"(archive at {begin}).pt", begin, end - begin))
+    return True
 
 
 def _own(entry: Entry, content: Content, inspection: Inspection) -> list[tuple[int, int]]:

@@ -143,6 +143,13 @@ def _from_type(judging: Judging, arguments: tuple[Any, ...], offset: int) -> Mea
     return judging.called(judging.meaning(arguments[0]), as_arguments(arguments[2]), offset)
 
 
+def _array(judging: Judging, arguments: tuple[Any, ...], offset: int) -> Meaning:
+    """dill's ``_create_array(function, arguments, state)`` calls the function, then sets the state of what it gives."""
+    if len(arguments) < 2:
+        return UNKNOWN
+    return judging.called(judging.meaning(arguments[0]), as_arguments(arguments[1]), offset)
+
+
 def _torch_bytes(judging: Judging, arguments: tuple[Any, ...], offset: int) -> Meaning:
     """``torch.storage._load_from_bytes(data)`` is ``torch.load`` of the data."""
     value = judging.meaning(arguments[0]).value if arguments else None
@@ -292,6 +299,7 @@ _BY_LAST_WORD: dict[str, Following] = {
     "_rebuild_from_type": _from_type,
     "_rebuild_from_type_v2": _from_type,
     "_rebuild_wrapper_subclass": _reconstructor,
+    "_create_array": _array,
     "_load_from_bytes": _torch_bytes,
     "unpickle_doc": _carried,
     "unpickle_vocab": _carried,

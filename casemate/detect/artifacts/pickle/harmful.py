@@ -208,6 +208,6 @@ FOLLOWED = (
     "numpy.core.multiarray._reconstruct numpy.memmap operator.attrgetter operator.methodcaller "
     "torch._tensor._rebuild_from_type torch._tensor._rebuild_from_type_v2 "
     "torch._utils._rebuild_wrapper_subclass torch.storage._load_from_bytes torch.tensor._rebuild_from_type "
-    "zlib.decompress spacy.tokens.doc.unpickle_doc spacy.vocab.unpickle_vocab"
+    "dill._dill._create_array zlib.decompress spacy.tokens.doc.unpickle_doc spacy.vocab.unpickle_vocab"
 )
 """Names whose arguments decide; :mod:`casemate.detect.artifacts.pickle.chains` says how."""

@@ -109,6 +109,8 @@ PLAIN_METHODS = frozenset({("zoneinfo.ZoneInfo", "_unpickle"), ("builtins.dict",
 STORED_FREELY = frozenset({"builtins.type", "builtins.bytes", "builtins.bytearray", "builtins.zip", "builtins.map",
                            "builtins.filter", "builtins.iter", "numpy.memmap", "builtins.callable",
                            "builtins.isinstance"})  # fmt: skip
+CALLS_FIRST = frozenset({"dill._dill._create_array"})
+"""What calls its first argument itself, and was judged so."""
 MOST_DEPTH = 40
 MOST_STEPS = 200_000
 MOST_VALUES = 5_000_000
@@ -333,7 +335,9 @@ class Judgement:
         waiting: list[Any] = [trace.result]
         for event in trace.events:
             if isinstance(event, Call):
-                waiting.append(event.arguments)
+                own = self.meaning(event.function)
+                calls_first = f"{own.module}.{own.name}" in CALLS_FIRST and isinstance(event.arguments, tuple)
+                waiting.append(event.arguments[1:] if calls_first else event.arguments)
                 waiting.append(event.keywords)
             elif isinstance(event, Change):
                 waiting.append(event.value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from casemate.detect.artifacts.pickle.names import (
     boosting,
+    columnar,
     distributions,
     language,
     numerical,
@@ -23,6 +24,7 @@ TABLES: tuple[dict[str, str], ...] = (
     standard_library.NAMES,
     numerical.NAMES,
     tables.NAMES,
+    columnar.NAMES,
     torch_library.NAMES,
     torch_library.CLASSES,
     vision.NAMES,

@@ -27,6 +27,7 @@ NAMES: dict[str, str] = {
         "truncnorm_gen truncpareto_gen truncweibull_min_gen tukeylambda_gen uniform_gen vonmises_gen wald_gen "
         "weibull_max_gen weibull_min_gen wrapcauchy_gen"
     ),
+    "scipy.stats._kde": "gaussian_kde",
     "scipy.stats._discrete_distns": (
         "_nchypergeom_gen _pb_cls bernoulli_gen betabinom_gen betanbinom_gen binom_gen boltzmann_gen dlaplace_gen "
         "geom_gen hypergeom_gen logser_gen nbinom_gen nchypergeom_fisher_gen nchypergeom_wallenius_gen "

@@ -34,6 +34,8 @@ NAMES: dict[str, str] = {
     "omegaconf.nodes": "AnyNode BooleanNode BytesNode EnumNode FloatNode IntegerNode PathNode StringNode",
     "pytorch_lightning.callbacks.model_checkpoint": "ModelCheckpoint",
     "pytorch_lightning.utilities.parsing": "AttributeDict",
+    "tokenizers": "AddedToken Tokenizer",
+    "tokenizers.models": "BPE Model Unigram WordLevel WordPiece",
     "spacy.attrs": "ORTH",
     "spacy.lang.lex_attrs": (
         "get_lang is_alpha is_ascii is_bracket is_currency is_digit is_left_punct is_lower is_punct is_quote "

@@ -63,6 +63,13 @@ NAMES: dict[str, str] = {
     "torch.utils.data.dataset": "TensorDataset Subset ConcatDataset Dataset",
     "torch.utils.data.sampler": "SequentialSampler RandomSampler BatchSampler",
     "torch.utils.data.dataloader": "DataLoader _DatasetKind",
+    "torch.utils.data._utils.collate": "default_collate default_convert",
+    "torch.nn.parallel.data_parallel": "DataParallel",
+    "torch.distributed.checkpoint.metadata": (
+        "BytesStorageMetadata ChunkStorageMetadata Metadata MetadataIndex StorageMeta TensorProperties "
+        "TensorStorageMetadata _MEM_FORMAT_ENCODING"
+    ),
+    "torch.distributed.checkpoint.filesystem": "_StorageInfo",
     "torch.amp.grad_scaler": "GradScaler OptState",
     "torch.cuda.amp.grad_scaler": "GradScaler OptState",
     "torch.torch_version": "TorchVersion",
