@@ -102,7 +102,7 @@ def status(as_json: JsonOption = False) -> None:
                 row.installed.version if row.installed else None,
                 row.installed.dated if row.installed else None,
                 f"{row.age_days} d" if row.age_days is not None else None,
-                ", ".join(f"{count:,} {what}" for what, count in row.installed.counts.items())
+                ", ".join(f"{count:,} {what}" for what, count in row.installed.counts.items() if count)
                 if row.installed
                 else None,
                 "not installed" if row.installed is None else "stale" if row.stale else "ok",

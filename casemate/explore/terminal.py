@@ -89,7 +89,8 @@ def answer(given: SummaryInput) -> str:
         most = max(given.reach, key=lambda row: (row.attempts, row.intent), default=None)
         mostly = f", mostly {_words(most.intent)}" if most and most.intent != "unspecified" else ""
         unknown = sum(row.attempts for row in given.reach if row.outcome == "unknown")
-        return f"{opening}{mostly}; none is seen to have succeeded, {unknown:,} ended unknown."
+        open_end = f", {unknown:,} ended unknown" if unknown else ""
+        return f"{opening}{mostly}; none is seen to have succeeded{open_end}."
     number = sum(row.attempts for row in done)
     furthest = min(done, key=lambda row: RANKED_INTENTS.index(row.intent) if row.intent in RANKED_INTENTS else 99)
     first = min((row.started for row in done if row.started), default=None)
@@ -101,19 +102,22 @@ def answer(given: SummaryInput) -> str:
 
 def _nothing_found(given: SummaryInput) -> str:
     rules = given.facts.rules
-    with_rules = f"{rules:,} rules that apply" if rules is not None else "the rules that apply"
+    with_rules = "the rules that apply" if rules is None else f"{rules:,} rules that apply"
+    if rules == 1:
+        with_rules = "1 rule that applies"
+    kept, sources = given.number("evidence.kept"), len(given.coverage)
     return (
-        f"Nothing was found in {given.number('evidence.kept'):,} records of {len(given.coverage):,} log sources with "
+        f"Nothing was found in {kept:,} {_plural('record', kept)} of {sources:,} {_plural('log source', sources)} with "
         f"{with_rules}. This speaks only for what these logs record; see the blind spot below."
     )
 
 
 def _read(given: SummaryInput, notes: int) -> list[Text]:
     number = given.number
-    rejected = number("evidence.rejected")
+    files, rejected = number("evidence.files"), number("evidence.rejected")
     line = Text("read      ", style="dim")
     line.append(
-        f"{number('evidence.files'):,} files, {number('evidence.records'):,} records = "
+        f"{files:,} {_plural('file', files)}, {number('evidence.records'):,} records = "
         f"{number('evidence.kept'):,} kept + {rejected:,} rejected",
         style="yellow" if rejected else "",
     )
