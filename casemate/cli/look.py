@@ -18,15 +18,18 @@ from casemate.cli.options import CaseOption, JsonOption
 from casemate.cli.output import console, visible, write_json_lines, write_table
 from casemate.cli.show import SHOWN, LimitOption, app
 from casemate.engine.duckdb import DuckDBEngine
+from casemate.engine.protocol import StoredTables
 from casemate.errors import BadInput
 from casemate.explore import pivots as pivoting
 from casemate.explore import stack as stacking
 from casemate.explore.logons import logons as logon_rows
 from casemate.explore.process_tree import MOST_LAUNCHES, MOST_SHOWN, launches, tree
 from casemate.explore.rows import json_rows
-from casemate.explore.tables import stored_tables, views
-from casemate.explore.timeline import Looking, narrowed
+from casemate.explore.tables import native_filled, stored_tables, views
+from casemate.explore.timeline import WHAT, Looking, narrowed
 from casemate.explore.timeline import timeline as timeline_rows
+from casemate.schema.ocsf import API_ACTIVITY, AUTHENTICATION, EVENT_CLASSES, PROCESS_ACTIVITY
+from casemate.views import SEVERAL_CLASSES
 
 HostOption = Annotated[str | None, typer.Option("--host", help="Only this host.")]
 UserOption = Annotated[str | None, typer.Option("--user", help="Only this account.")]
@@ -38,7 +41,7 @@ LONGEST = 60
 TIMES = frozenset({"time", "first", "last", "first_success"})
 SHORT = {"failures_before_success": "failed before", "class_name": "class", "example_host": "such as"}
 """Names of columns for people."""
-Build = Callable[[DuckDBEngine, dict[str, ibis.Table]], ibis.Table]
+Build = Callable[[DuckDBEngine, StoredTables], ibis.Table]
 
 
 @app.command("logons", epilog="Example: casemate show logons --case CASE --limit 20")
@@ -49,9 +52,9 @@ def logons(
     """Who logged on from where and how, first and last; most failures before the first success first."""
     looking = _looking(host, user, address, begin, until)
 
-    def build(_engine: DuckDBEngine, tables: dict[str, ibis.Table]) -> ibis.Table:
-        chosen = [narrowed(tables[name], looking) for name in ("authentication", "api_activity")]
-        found = logon_rows(*chosen)
+    def build(engine: DuckDBEngine, stored: StoredTables) -> ibis.Table:
+        tables = views(engine, stored, (AUTHENTICATION, API_ACTIVITY))
+        found = logon_rows({name: narrowed(table, looking) for name, table in tables.items()})
         ways = [found[name] for name in ("first", "user", "source", "host", "service", "kind", "domain", "product")]
         guessed = found.failures_before_success.coalesce(ibis.literal(-1, "int64"))
         return found.order_by(ibis.desc(guessed), ibis.desc(found.failures), *ways)
@@ -71,8 +74,11 @@ def pivots(
     if kind is not None and kind not in pivoting.FIELDS:
         raise BadInput(f"no kind '{kind}'", where="--kind", hint="one of " + ", ".join(pivoting.FIELDS))
 
-    def build(engine: DuckDBEngine, tables: dict[str, ibis.Table]) -> ibis.Table:
-        found = pivoting.in_order(pivoting.pivots(tables, engine.read("findings"), looking))
+    def build(engine: DuckDBEngine, stored: StoredTables) -> ibis.Table:
+        filled = set(native_filled(stored))
+        tables = views(engine, stored, natives=filled - SEVERAL_CLASSES)
+        shared = views(engine, stored, natives=filled & SEVERAL_CLASSES) if filled & SEVERAL_CLASSES else {}
+        found = pivoting.in_order(pivoting.pivots(tables, shared, engine.read("findings"), looking))
         return found if kind is None else found.filter(found.kind == kind)
 
     _show(case, build, limit, as_json)
@@ -87,7 +93,12 @@ def stack(
 ) -> None:  # fmt: skip
     """How often each value of a field stands in the records, the least frequent first, with its hosts."""
     looking = _looking(host, user, address, begin, until)
-    _show(case, lambda _engine, tables: stacking.in_order(stacking.stack(tables, field, looking)), limit, as_json)
+    having = [kind for kind in EVENT_CLASSES if field in kind.schema] or EVENT_CLASSES
+
+    def build(engine: DuckDBEngine, stored: StoredTables) -> ibis.Table:
+        return stacking.in_order(stacking.stack(views(engine, stored, having), field, looking))
+
+    _show(case, build, limit, as_json)
 
 
 @app.command("timeline", epilog="Example: casemate show timeline --case CASE --limit 20")
@@ -97,9 +108,10 @@ def timeline(
 ) -> None:  # fmt: skip
     """All sources in one order; records without a time are left out."""
     looking = _looking(host, user, address, begin, until)
+    shown = [kind for kind in EVENT_CLASSES if kind.name in WHAT]
 
-    def build(_engine: DuckDBEngine, tables: dict[str, ibis.Table]) -> ibis.Table:
-        rows = narrowed(timeline_rows(tables), looking)
+    def build(engine: DuckDBEngine, stored: StoredTables) -> ibis.Table:
+        rows = narrowed(timeline_rows(views(engine, stored, shown)), looking)
         rows = rows.filter(rows.time.notnull())
         return rows.order_by(rows.time, rows.evidence, rows.record, rows.class_name)
 
@@ -120,8 +132,8 @@ def process_tree(
         raise BadInput(f"'{pid[:40]}' is not a process number") from None
     looking = _looking(host, None, None, begin, until)
 
-    def build(_engine: DuckDBEngine, tables: dict[str, ibis.Table]) -> ibis.Table:
-        return launches(narrowed(tables["process_activity"], looking))
+    def build(engine: DuckDBEngine, stored: StoredTables) -> ibis.Table:
+        return launches(narrowed(views(engine, stored, (PROCESS_ACTIVITY,))[PROCESS_ACTIVITY.name], looking))
 
     with Case.open(case) as opened:
         expression, engine = _built(opened, build)
@@ -164,7 +176,7 @@ def _built(opened: Case, build: Build) -> tuple[ibis.Table, DuckDBEngine]:
     engine = DuckDBEngine()
     stored = stored_tables(opened)
     engine.use(stored)
-    return build(engine, views(engine, stored)), engine
+    return build(engine, stored), engine
 
 
 def _show(case: Path, build: Build, limit: int | None, as_json: bool) -> None:

@@ -41,9 +41,8 @@ from casemate.explore.blind_spots import BlindSpot, blind_spots
 from casemate.explore.coverage_requests import Request, requests
 from casemate.explore.coverage_rules import RuleFacts, rule_facts
 from casemate.explore.runs import last_run
-from casemate.explore.tables import native_filled, stored_tables
-from casemate.schema.ocsf import EVENT_CLASSES
-from casemate.views import VIEWS, ocsf_tables
+from casemate.explore.tables import events_there, native_filled, stored_tables
+from casemate.views import VIEWS, fed_classes, ocsf_tables
 
 READ_SHORT = re.compile(r"missing|absent|ends in|cut|truncat|incomplete", re.IGNORECASE)
 """Notes of readers that say that something of the evidence is not there."""
@@ -90,9 +89,9 @@ def case_coverage(case: Case, *, now: datetime, engine: Engine | None = None) ->
         seen = observed(native)
         busy = engine.hold(minutes(seen)) if seen is not None else None
         # empty tables are left out: making one takes longer than most of the questions
-        fed = {view.event_class.name for view in VIEWS if view.native in native}
-        kinds = [kind for kind in EVENT_CLASSES if kind.name in NEEDED_VIEWS and kind.name in fed]
-        events = ocsf_tables(engine.read, list(native), kinds)
+        there = events_there(engine, native)
+        kinds = [kind for kind in fed_classes(native, events=there) if kind.name in NEEDED_VIEWS]
+        events = ocsf_tables(engine.read, list(native), kinds, events=there)
         return CoverageFacts(
             kept=_total(engine.read("evidence").kept.sum(), engine),
             findings=_total(engine.read("findings").count(), engine),

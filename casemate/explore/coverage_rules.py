@@ -19,6 +19,7 @@ from casemate.detect.sigma.rule_files import RuleFile, hash_rule_files, read_rul
 from casemate.engine.measures import Collect
 from casemate.engine.protocol import Engine
 from casemate.errors import BadInput, CasemateError
+from casemate.explore.tables import events_there
 from casemate.schema.ocsf import EVENT_CLASSES
 from casemate.views import VIEWS, ocsf_tables
 
@@ -313,7 +314,8 @@ def _describe_behaviour(engine: Engine, filled: Sequence[str], found: dict[str, 
     found["techniques"] = list(rule.techniques)
     names = list(dict.fromkeys(source.reads[0] for source in analytic.sources))
     fed = {view.event_class.name for view in VIEWS if view.native in filled}
-    tables = ocsf_tables(engine.read, filled, [kind for kind in EVENT_CLASSES if kind.name in {*names} & fed])
+    kinds = [kind for kind in EVENT_CLASSES if kind.name in {*names} & fed]
+    tables = ocsf_tables(engine.read, filled, kinds, events=events_there(engine, filled))
     for name in names:
         records = engine.collect(tables[name].count().name("n").as_table())["n"][0].as_py() if name in tables else 0
         looked = {"events": name.replace("_", " "), "table": name, "where": [], "records": records, "fields": {}}

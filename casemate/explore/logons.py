@@ -11,6 +11,8 @@ from __future__ import annotations
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
 # pyright: reportReturnType=false, reportCallIssue=false
 # (what an Ibis column can do depends on its table, which is known at run time only)
+from collections.abc import Mapping
+
 import ibis
 
 KEYS = ("user", "domain", "source", "host", "service", "kind", "product")
@@ -20,10 +22,17 @@ _NO_TIME = ibis.null("timestamp('UTC', 6)")
 _NO_COUNT, _NONE = ibis.null("int64"), ibis.literal(0, "int64")
 
 
-def logons(authentication: ibis.Table, api_activity: ibis.Table) -> ibis.Table:
+def logons(tables: Mapping[str, ibis.Table]) -> ibis.Table:
     """Columns: those of :data:`KEYS`, then ``successes, failures, unknown`` (tries), ``first``, ``last``,
-    ``first_success`` (UTC) and ``failures_before_success`` (null where nothing succeeded)."""  # fmt: skip
-    tries = _authentication(authentication).union(_kubernetes(api_activity), distinct=False)
+    ``first_success`` (UTC) and ``failures_before_success`` (null where nothing succeeded).
+
+    Args:
+        tables: ``authentication`` and ``api_activity``, one of them at least.
+    """  # fmt: skip
+    made = {"authentication": _authentication, "api_activity": _kubernetes}
+    tries, *others = [make(tables[name]) for name, make in made.items() if name in tables]
+    for other in others:
+        tries = tries.union(other, distinct=False)
     failed, timed = tries.status == "Failure", tries.time.notnull()
     count, failure_time = tries.tries, ibis.ifelse(failed, tries.time, _NO_TIME)
     found = tries.group_by(*KEYS).aggregate(

@@ -22,7 +22,8 @@ from casemate.engine.protocol import Engine
 from casemate.errors import BadInput
 from casemate.evidence.custody import intact_lines
 from casemate.explore.runs import last_run
-from casemate.explore.tables import native_filled, stored_tables
+from casemate.explore.tables import events_there, native_filled, stored_tables
+from casemate.explore.traffic import traffic_once
 from casemate.intel.origins_blocks import BlockBuilder, Facts, block_text, parse_block
 from casemate.intel.origins_store import Source, Version, any_installed, facts_from, load, versions
 from casemate.origins.measures import MEASURES, UNITS
@@ -136,7 +137,10 @@ class OriginData:
         stored = stored_tables(case)
         engine.use(stored)
         attempts = engine.read("attempts")
-        network = ocsf_tables(engine.read, native_filled(stored), (NETWORK_ACTIVITY,))[NETWORK_ACTIVITY.name]
+        filled = native_filled(stored)
+        there = events_there(engine, filled)
+        network = ocsf_tables(engine.read, filled, (NETWORK_ACTIVITY,), events=there)[NETWORK_ACTIVITY.name]
+        network = traffic_once(engine, stored, {NETWORK_ACTIVITY.name: network})[NETWORK_ACTIVITY.name]
         counted = engine.collect(attempts_by_day(attempts))
         traffic = engine.collect(traffic_by_day(attempts, network))
         own = OwnSpace(own_blocks(self.own) if self.own else None, self.own_by)

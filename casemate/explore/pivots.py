@@ -5,7 +5,7 @@ from __future__ import annotations
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
 # pyright: reportReturnType=false, reportCallIssue=false
 # (what an Ibis column can do depends on its table, which is known at run time only)
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import ibis
 
@@ -23,17 +23,28 @@ HASHES = (r"SHA256=([0-9A-Fa-f]{64})", r"SHA1=([0-9A-Fa-f]{40})", r"MD5=([0-9A-F
 """The strongest hash of ``file_hashes`` is taken."""
 
 
-def pivots(tables: Mapping[str, ibis.Table], findings: ibis.Table, looking: Looking) -> ibis.Table:
+def pivots(
+    tables: Mapping[str, ibis.Table], shared: Mapping[str, ibis.Table], findings: ibis.Table, looking: Looking
+) -> ibis.Table:
     """Columns: ``kind, value, findings`` (with it as source or target), ``hosts`` (that wrote records with it),
-    ``records``, ``first``, ``last`` (UTC)."""  # fmt: skip
-    parts = [_rows(narrowed(table, looking), _held(table)) for table in tables.values() if _held(table)]
-    rows, *others = parts
-    for other in others:
-        rows = rows.union(other, distinct=False)
-    # one record may hold a value twice, as source and as target: it counts once
-    places = rows.group_by("kind", "value", "evidence", "record").aggregate(host=rows.host.min(), time=rows.time.min())
-    counted = places.group_by("kind", "value").aggregate(
-        hosts=places.host.nunique(), records=places.count(), first=places.time.min(), last=places.time.max()
+    ``records``, ``first``, ``last`` (UTC).
+
+    Args:
+        tables: OCSF tables by class, of native tables whose records are events of one class each.
+        shared: those of the others (:data:`casemate.views.SEVERAL_CLASSES`).
+        findings: table of :data:`casemate.schema.findings.FINDINGS`.
+        looking: which records.
+    """
+    columns = ("kind", "value", "host", "time")
+    rows = _stacked([_rows(narrowed(table, looking)).select(*columns) for table in tables.values() if _held(table)])
+    if shared:
+        places = _stacked([_rows(narrowed(table, looking)) for table in shared.values() if _held(table)])
+        # a record that is in two classes counts once
+        once = places.group_by("kind", "value", "evidence", "record")
+        once = once.aggregate(host=places.host.min(), time=places.time.min())
+        rows = rows.union(once.select(*columns), distinct=False)
+    counted = rows.group_by("kind", "value").aggregate(
+        hosts=rows.host.nunique(), records=rows.count(), first=rows.time.min(), last=rows.time.max()
     )
     named = _named(findings)
     joined = counted.left_join(named, counted.value.lower() == named.endpoint)
@@ -58,29 +69,40 @@ def _held(table: ibis.Table) -> list[tuple[str, str]]:
     return [(kind, field) for kind, fields in FIELDS.items() for field in fields if field in table.columns]
 
 
-def _rows(table: ibis.Table, held: list[tuple[str, str]]) -> ibis.Table:
-    """One row per value of a record.  A table is read once for all its fields, since reading it is what costs."""
-    names = [f"value_{place}" for place in range(len(held))]
+def _rows(table: ibis.Table) -> ibis.Table:
+    """One row per value of a record: ``kind, value, host, time, evidence, record``.
+
+    A record that holds a value twice, as source and as target, gives one row.  A table is read once for all its
+    fields, since reading it is what costs.
+    """
+    values: dict[str, tuple[str, ibis.Value]] = {}
+    for kind, field in _held(table):
+        value = _value(kind, table[field])
+        for before_kind, before in list(values.values()):
+            if before_kind == kind:
+                value = ibis.ifelse((value == before).fill_null(False), ibis.null("string"), value)
+        values[f"value_{len(values)}"] = (kind, value)
     wide = table.select(
         host=first_known(table, WHO["host"]),
         time=table.time,
         evidence=table.evidence,
         record=table.record,
-        **{name: _value(kind, table[field]) for name, (kind, field) in zip(names, held, strict=True)},
+        **{name: value for name, (_kind, value) in values.items()},
     )
-    wide = wide.filter(ibis.or_(*[wide[name].notnull() for name in names]))
-    each = wide.cross_join(ibis.memtable({"place": list(range(len(held)))}))
-    kinds = [(place, kind) for place, (kind, _field) in enumerate(held)]
-    values = [(place, each[name]) for place, name in enumerate(names)]
-    rows = each.select(
-        "host",
-        "time",
-        "evidence",
-        "record",
-        kind=each.place.cases(*kinds, else_=ibis.null("string")),
-        value=each.place.cases(*values, else_=ibis.null("string")),
+    rows = _stacked(
+        [
+            wide.select("host", "time", "evidence", "record", kind=ibis.literal(kind), value=wide[name])
+            for name, (kind, _value) in values.items()
+        ]
     )
     return rows.filter(rows.value.notnull())
+
+
+def _stacked(parts: Sequence[ibis.Table]) -> ibis.Table:
+    first, *others = parts
+    for other in others:
+        first = first.union(other, distinct=False)
+    return first
 
 
 def _value(kind: str, text):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import ibis
 import pyarrow as pa
 
@@ -20,7 +22,9 @@ from casemate.schema import (
     rules,
     tuning,
 )
-from casemate.views import ocsf_tables
+from casemate.schema.ocsf import EVENT_CLASSES, EventClass
+from casemate.views import fed_classes, ocsf_tables
+from casemate.views.base import EVENT_COLUMNS
 
 DERIVED: dict[str, pa.Schema] = {
     "evidence": case_tables.EVIDENCE,
@@ -78,6 +82,29 @@ def native_filled(stored: StoredTables) -> tuple[str, ...]:
     return tuple(name for name in stored.filled() if name not in DERIVED)
 
 
-def views(engine: Engine, stored: StoredTables) -> dict[str, ibis.Table]:
-    """The OCSF tables over what this case holds; classes without any row are empty tables."""
-    return ocsf_tables(engine.read, native_filled(stored))
+def views(
+    engine: Engine,
+    stored: StoredTables,
+    classes: Collection[EventClass] = EVENT_CLASSES,
+    natives: Collection[str] | None = None,
+) -> dict[str, ibis.Table]:
+    """The OCSF tables over what this case holds; those that no record can be in are left out, unless all are.
+
+    Args:
+        classes: only these.
+        natives: only of these native tables; of all that hold rows when None.
+    """
+    filled = [name for name in native_filled(stored) if natives is None or name in natives]
+    events = events_there(engine, filled)
+    # making an empty table takes longer than reading most
+    return ocsf_tables(engine.read, filled, fed_classes(filled, classes, events) or classes, events=events)
+
+
+def events_there(engine: Engine, filled: Collection[str]) -> dict[str, frozenset[str]]:
+    """The events there are in those native tables whose views are in parts: a moment's question that saves many."""
+    found = {}
+    for name, column in EVENT_COLUMNS.items():
+        if name in filled:
+            values = engine.collect(engine.read(name).select(column).distinct()).column(column).to_pylist()
+            found[name] = frozenset(value for value in values if value is not None)
+    return found

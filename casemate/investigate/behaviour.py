@@ -11,7 +11,8 @@ from casemate.detect.behaviour import ANALYTICS, COLUMNS_READ, READ_CLASSES, inf
 from casemate.detect.behaviour.networks import PRIVATE, OwnNetworks, is_address
 from casemate.engine.parts import Part
 from casemate.engine.protocol import Engine
-from casemate.explore.tables import native_filled, stored_tables
+from casemate.explore.tables import events_there, native_filled, stored_tables
+from casemate.explore.traffic import traffic_once
 from casemate.investigate.phases import code_of, digest, fingerprint, phase_state
 from casemate.schema.findings import FINDING_RECORDS, FINDINGS
 from casemate.settings import PRIVATE_NETWORKS, Settings
@@ -35,8 +36,9 @@ def detect_behaviour(case: Case, engine: Engine) -> BehaviourRun:
     engine.use(stored)
     given = () if case.settings.own == PRIVATE_NETWORKS else case.settings.own
     filled = native_filled(stored)
-    ocsf = ocsf_tables(engine.read, filled, fed_classes(filled, READ_CLASSES), COLUMNS_READ)
-    read = read_once(ocsf, engine.batches, engine.hold)
+    events = events_there(engine, filled)
+    ocsf = ocsf_tables(engine.read, filled, fed_classes(filled, READ_CLASSES, events), COLUMNS_READ, events)
+    read = read_once(traffic_once(engine, stored, ocsf), engine.batches, engine.hold)
     own = replace(infer_own(given, read, engine.batches, engine.hold), core=_core_addresses(case.settings))
     before = phase_state(case, PHASE)
     settings = [repr(analytic.settings) for analytic in ANALYTICS]

@@ -20,11 +20,19 @@ VIEWS: tuple[View, ...] = (
     *kubernetes.VIEWS,
 )
 """Every view there is."""
+SEVERAL_CLASSES: frozenset[str] = frozenset({"zeek_ssh", "suricata_event", "linux_audit", "cloudtrail"})
+"""Native tables of which one record may be events of several classes; of all others it is of one at most."""
 
 
-def fed_classes(filled: Collection[str], classes: Collection[EventClass] = EVENT_CLASSES) -> tuple[EventClass, ...]:
-    """Those of `classes` that some view makes of the native tables in `filled`."""
-    return tuple(kind for kind in classes if any(v.event_class == kind and v.native in filled for v in VIEWS))
+def fed_classes(
+    filled: Collection[str],
+    classes: Collection[EventClass] = EVENT_CLASSES,
+    events: Mapping[str, Collection[str]] | None = None,
+) -> tuple[EventClass, ...]:
+    """Those of `classes` that some view makes of the native tables in `filled`; `events` as for :func:`ocsf_tables`."""
+    there = events or {}
+    fed = {view.event_class.name for view in VIEWS if view.native in filled and view.takes(there.get(view.native))}
+    return tuple(kind for kind in classes if kind.name in fed)
 
 
 def ocsf_tables(
@@ -32,6 +40,7 @@ def ocsf_tables(
     filled: Collection[str],
     classes: Collection[EventClass] = EVENT_CLASSES,
     columns: Mapping[str, Sequence[str]] | None = None,
+    events: Mapping[str, Collection[str]] | None = None,
 ) -> dict[str, ibis.Table]:
     """One table per OCSF event class.
 
@@ -40,12 +49,16 @@ def ocsf_tables(
         filled: native tables that hold rows; views of others are left out.
         classes: the event classes to make.
         columns: only these columns, by the name of an event class; all when None.
+        events: by native table, all values of its column in :data:`casemate.views.base.EVENT_COLUMNS`, where known:
+            what no record of the case can be is not asked for.
     """
+    events = events or {}
     views = [view for view in VIEWS if view.event_class in classes and view.native in filled]
     natives = {name: read(name) for name in dict.fromkeys(view.native for view in views)}
+    made = [(view.event_class, view.rows(natives[view.native], events.get(view.native))) for view in views]
     return {
         kind.name: union(
-            [view.rows(natives[view.native]) for view in views if view.event_class == kind],
+            [rows for of_class, rows in made if of_class == kind and rows is not None],
             kind,
             None if columns is None else columns[kind.name],
         )

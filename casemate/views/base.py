@@ -9,7 +9,7 @@ from __future__ import annotations
 
 # pyright: reportArgumentType=false, reportReturnType=false, reportCallIssue=false
 # (what an Ibis column can do depends on its table, which is known at run time only)
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import ibis
@@ -19,21 +19,57 @@ from casemate.schema.ocsf import EventClass
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of a view: the rows it makes of records with one of these `events` (values of :data:`EVENT_COLUMNS`)."""
+
+    events: tuple[str, ...]
+    build: Callable[[ibis.Table], ibis.Table]
+
+
+EVENT_COLUMNS: dict[str, str] = {"windows_event": "EventID"}
+"""Native table -> the column by which its views are in parts: most logs hold few of the events that views know."""
+
+
+@dataclass(frozen=True)
 class View:
     """One view: reads `native` (a native table's name), gives rows of `event_class`.
 
-    `reads` names the columns that `build` gets, of a native table with very many: each step of a plan repeats them all.
-    It gets every column when None.
+    A view in `parts` is their union.  `reads` names the columns that `build` gets, of a native table with very many:
+    each step of a plan repeats them all.  It gets every column when None.
     """
 
     native: str
     event_class: EventClass
     build: Callable[[ibis.Table], ibis.Table]
     reads: tuple[str, ...] | None = None
+    parts: tuple[Part, ...] = ()
 
-    def rows(self, native: ibis.Table) -> ibis.Table:
-        """What `build` makes of the columns it reads."""
-        return self.build(native if self.reads is None else native.select(*self.reads))
+    def takes(self, events: Collection[str] | None) -> bool:
+        """Whether it may have rows of records with these events (None: not known)."""
+        return events is None or not self.parts or any(not set(events).isdisjoint(part.events) for part in self.parts)
+
+    def rows(self, native: ibis.Table, events: Collection[str] | None = None) -> ibis.Table | None:
+        """What `build` makes of the columns it reads.
+
+        Args:
+            events: all events there are in `native`, if known; parts that take none of them are left out.
+
+        Returns:
+            None where every part is left out.
+        """
+        native = native if self.reads is None else native.select(*self.reads)
+        if events is None or not self.parts:
+            return self.build(native)
+        made = [part.build(native) for part in self.parts if not set(events).isdisjoint(part.events)]
+        return union(made, self.event_class) if made else None
+
+
+def parted(native: str, event_class: EventClass, parts: Sequence[Part], reads: tuple[str, ...] | None = None) -> View:
+    """A view that is the union of its parts."""
+    whole = tuple(parts)
+    return View(
+        native, event_class, lambda table: union([part.build(table) for part in whole], event_class), reads, whole
+    )
 
 
 def integer(text: ir.StringValue) -> ir.IntegerValue:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ibis
 
 from casemate.schema.ocsf import FILE_ACTIVITY
-from casemate.views.base import View, known, union
+from casemate.views.base import Part, View, known, parted
 from casemate.views.windows_text import AUDIT_FAILURE, account, address, base_name, from_security, from_sysmon, origin
 
 SYSMON_ACTIVITIES: dict[str, str] = {"11": "Create", "15": "Create", "23": "Delete", "26": "Delete"}
@@ -27,11 +27,6 @@ ACCESS_ACTIVITIES: dict[str, str] = {
     "0x20000": "Get Security",
 }
 """Access mask with one right (winnt.h, file access rights) -> activity; masks of several are ``Open``."""
-
-
-def file_activity(table: ibis.Table) -> ibis.Table:
-    """Files created, deleted, accessed, and reached over shares."""
-    return union([_sysmon(table), _objects(table), _shares(table)], FILE_ACTIVITY)
 
 
 def _sysmon(table: ibis.Table) -> ibis.Table:
@@ -76,4 +71,10 @@ def _shares(table: ibis.Table) -> ibis.Table:
     )
 
 
-VIEWS: tuple[View, ...] = (View("windows_event", FILE_ACTIVITY, file_activity),)
+VIEWS: tuple[View, ...] = (
+    parted(
+        "windows_event",
+        FILE_ACTIVITY,
+        (Part(tuple(SYSMON_ACTIVITIES), _sysmon), Part(("4663",), _objects), Part(("5145",), _shares)),
+    ),
+)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import ibis
 
 from casemate.schema.ocsf import AUTHENTICATION
-from casemate.views.base import View, integer, known, union
+from casemate.views.base import Part, View, integer, known, parted
 from casemate.views.windows_text import ORIGIN, account, account_domain, address, from_security, origin
 
 LOGON_TYPES: dict[str, str] = {
@@ -95,11 +95,6 @@ them (winlogon, sshd, IIS): there the subject is the machine (``HOST$``), and no
 SESSION_EVENTS: dict[str, str] = {"21": "Logon", "23": "Logoff", "24": "Logoff", "25": "Logon"}
 LOCAL_SESSIONS = "Microsoft-Windows-TerminalServices-LocalSessionManager"
 REMOTE_CONNECTIONS = "Microsoft-Windows-TerminalServices-RemoteConnectionManager"
-
-
-def authentication(table: ibis.Table) -> ibis.Table:
-    """Logons, logoffs and tickets of one ``windows_event`` table."""
-    return union([_security(table), _remote_connections(table), _local_sessions(table)], AUTHENTICATION)
 
 
 def _security(table: ibis.Table) -> ibis.Table:
@@ -193,4 +188,15 @@ READS = (
     *("AccountName", "AccountDomain", "AuthenticationPackageName", "LogonType", "SessionName", "SessionID"),
     *("param1", "param2", "param3", "Address", "User"),
 )
-VIEWS: tuple[View, ...] = (View("windows_event", AUTHENTICATION, authentication, READS),)
+VIEWS: tuple[View, ...] = (
+    parted(
+        "windows_event",
+        AUTHENTICATION,
+        (
+            Part(tuple(ACTIVITIES), _security),
+            Part(("1149",), _remote_connections),
+            Part(tuple(SESSION_EVENTS), _local_sessions),
+        ),
+        READS,
+    ),
+)

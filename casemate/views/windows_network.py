@@ -12,7 +12,7 @@ from __future__ import annotations
 import ibis
 
 from casemate.schema.ocsf import DNS_ACTIVITY, NETWORK_ACTIVITY
-from casemate.views.base import View, integer, known, union
+from casemate.views.base import Part, View, integer, known, parted
 from casemate.views.windows_text import ORIGIN, account, address, base_name, from_security, from_sysmon, origin
 
 PROTOCOLS: dict[str, str] = {"1": "icmp", "6": "tcp", "17": "udp", "58": "icmp"}
@@ -28,11 +28,6 @@ RCODES: dict[str, str] = {
     "9501": "NOERROR",  # the name exists, the type does not
 }
 """Windows' DNS error codes (winerror.h) -> RCODE."""
-
-
-def network_activity(table: ibis.Table) -> ibis.Table:
-    """Connections, permitted and blocked."""
-    return union([_sysmon(table), _filtering(table)], NETWORK_ACTIVITY)
 
 
 def _sysmon(table: ibis.Table) -> ibis.Table:
@@ -70,12 +65,12 @@ def _filtering(table: ibis.Table) -> ibis.Table:
     )
 
 
-def dns_activity(table: ibis.Table) -> ibis.Table:
+def _look_ups(table: ibis.Table) -> ibis.Table:
     """Look-ups seen by Sysmon on the client."""
     rows = from_sysmon(table, "22")
     results = known(rows.QueryResults)
     quoted = results.replace("\\", "\\\\").replace('"', '\\"').re_replace(r";+$", "").replace(";", '","')
-    look_ups = rows.select(
+    return rows.select(
         **origin(rows, "sysmon"),
         activity_name=ibis.literal("Query"),
         status=ibis.ifelse(rows.QueryStatus == "0", "Success", "Failure"),
@@ -85,7 +80,6 @@ def dns_activity(table: ibis.Table) -> ibis.Table:
         answers=ibis.literal('["') + quoted + '"]',
         actor_process_name=base_name(rows.Image),
     )
-    return union([look_ups], DNS_ACTIVITY)
 
 
 CONNECTIONS_READ = (
@@ -95,6 +89,11 @@ CONNECTIONS_READ = (
 )
 QUESTIONS_READ = (*ORIGIN, "QueryName", "QueryStatus", "QueryResults", "Image")
 VIEWS: tuple[View, ...] = (
-    View("windows_event", NETWORK_ACTIVITY, network_activity, CONNECTIONS_READ),
-    View("windows_event", DNS_ACTIVITY, dns_activity, QUESTIONS_READ),
+    parted(
+        "windows_event",
+        NETWORK_ACTIVITY,
+        (Part(("3",), _sysmon), Part(("5156", "5157", "5152"), _filtering)),
+        CONNECTIONS_READ,
+    ),
+    parted("windows_event", DNS_ACTIVITY, (Part(("22",), _look_ups),), QUESTIONS_READ),
 )

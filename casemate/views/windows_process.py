@@ -8,7 +8,7 @@ from __future__ import annotations
 import ibis
 
 from casemate.schema.ocsf import PROCESS_ACTIVITY
-from casemate.views.base import View, known, union
+from casemate.views.base import Part, View, known, parted
 from casemate.views.windows_text import (
     account,
     account_domain,
@@ -18,11 +18,6 @@ from casemate.views.windows_text import (
     from_sysmon,
     origin,
 )
-
-
-def process_activity(table: ibis.Table) -> ibis.Table:
-    """Starts (``Launch``) and ends (``Terminate``) of processes."""
-    return union([_created(table), _exited(table), _sysmon(table)], PROCESS_ACTIVITY)
 
 
 def _created(table: ibis.Table) -> ibis.Table:
@@ -77,4 +72,10 @@ def _sysmon(table: ibis.Table) -> ibis.Table:
     )
 
 
-VIEWS: tuple[View, ...] = (View("windows_event", PROCESS_ACTIVITY, process_activity),)
+VIEWS: tuple[View, ...] = (
+    parted(
+        "windows_event",
+        PROCESS_ACTIVITY,
+        (Part(("4688",), _created), Part(("4689",), _exited), Part(("1", "5"), _sysmon)),
+    ),
+)

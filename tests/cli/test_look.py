@@ -19,8 +19,9 @@ from casemate.explore.logons import logons
 from casemate.explore.pivots import pivots
 from casemate.explore.process_tree import launches
 from casemate.explore.stack import stack
-from casemate.explore.tables import stored_tables, views
+from casemate.explore.tables import native_filled, stored_tables, views
 from casemate.explore.timeline import Looking, timeline
+from casemate.views import SEVERAL_CLASSES
 
 HOST = "ws1.lab.example"
 
@@ -198,10 +199,16 @@ def test_both_engines_give_the_same_rows(case: Path, spark: Engine) -> None:
         for engine in (DuckDBEngine(), spark):
             engine.use(stored)
             tables = views(engine, stored)
+            filled = set(native_filled(stored))
             made = [
-                logons(tables["authentication"], tables["api_activity"]),
+                logons(tables),
                 stack(tables, "status", looking),
-                pivots(tables, engine.read("findings"), looking),
+                pivots(
+                    views(engine, stored, natives=filled - SEVERAL_CLASSES),
+                    views(engine, stored, natives=filled & SEVERAL_CLASSES),
+                    engine.read("findings"),
+                    looking,
+                ),
                 timeline(tables),
                 launches(tables["process_activity"]),
             ]

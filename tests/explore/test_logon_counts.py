@@ -59,7 +59,7 @@ def test_failures_before_the_first_success_are_counted_exactly(rows: list[dict[s
         nullable = pa.schema([field.with_nullable(True) for field in schema])
         held = engine.hold(ibis.memtable(pa.Table.from_pylist(full, nullable)))
         empty = ibis.memtable(API_ACTIVITY.schema.to_pyarrow().empty_table())
-        found = engine.collect(logons(held, empty)).to_pylist()
+        found = engine.collect(logons({"authentication": held, "api_activity": empty})).to_pylist()
     finally:
         engine.close()
     assert [list(row)[: len(KEYS)] for row in found] == [list(KEYS)] * len(found)

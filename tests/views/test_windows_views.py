@@ -19,7 +19,9 @@ from casemate.schema.ocsf import (
     PROCESS_ACTIVITY,
     EventClass,
 )
+from casemate.views.base import View
 from casemate.views.windows import VIEWS
+from casemate.views.windows_logon import LOCAL_SESSIONS, REMOTE_CONNECTIONS
 
 WHEN = datetime(2024, 3, 4, 5, 6, 7, tzinfo=UTC)
 SECURITY = {
@@ -208,3 +210,33 @@ def test_odd_values_never_stop_a_view(kind: EventClass) -> None:
     odd = {name: "\u2028' \\ %" for name in WINDOWS_EVENT.columns if name not in {"EventID", *SECURITY}}
     events = ("1", "3", "5", "22", "11", "4624", "4688", "5156", "4663", "4776")
     view(kind, *({**source, "EventID": event, **odd} for source in (SECURITY, SYSMON) for event in events))
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.event_class.name)
+def test_leaving_out_what_no_record_is_changes_no_row(view: View) -> None:
+    numbers = sorted({event for one in VIEWS for part in one.parts for event in part.events} | {"6005", "9999"})
+    sources = [SECURITY, SYSMON, {"Provider_Name": REMOTE_CONNECTIONS}, {"Provider_Name": LOCAL_SESSIONS}]
+    records = [{**source, "EventID": event, "ObjectType": "File"} for source in sources for event in numbers]
+    connection = connect()
+    table = connection.create_table("windows_event", native(*records), overwrite=True)
+    whole = connection.to_pyarrow(view.build(table)).to_pylist()
+    assert whole
+    for event in numbers:
+        of_event = {number for number, record in enumerate(records, 1) if record["EventID"] == event}
+        rows = view.rows(table, {event})
+        some = [] if rows is None else connection.to_pyarrow(rows).to_pylist()
+        assert view.takes({event}) == (rows is not None)
+        made = [row["record"] for row in some if row["record"] in of_event]
+        assert sorted(made) == sorted(row["record"] for row in whole if row["record"] in of_event)
+
+
+def test_one_windows_record_is_one_event_of_one_class() -> None:
+    """What counts records of all classes together relies on it (:data:`casemate.views.SEVERAL_CLASSES`)."""
+    numbers = sorted({event for one in VIEWS for part in one.parts for event in part.events})
+    both = {"Channel": SECURITY["Channel"], "Provider_Name": SYSMON["Provider_Name"]}
+    sources = [SECURITY, SYSMON, both, {"Provider_Name": REMOTE_CONNECTIONS}, {"Provider_Name": LOCAL_SESSIONS}]
+    records = [{**source, "EventID": event, "ObjectType": "File"} for source in sources for event in numbers]
+    connection = connect()
+    table = connection.create_table("windows_event", native(*records), overwrite=True)
+    made = [row["record"] for one in VIEWS for row in connection.to_pyarrow(one.build(table)).to_pylist()]
+    assert len(made) == len(set(made))
