@@ -23,9 +23,13 @@ def visible(text: str, width: int | None = None) -> str:
 
 
 def visible_end(text: str, width: int) -> str:
-    """Like :func:`visible`, but of a path the end is kept, which tells files of one folder apart."""
-    if "/" not in text or len(text) <= width:
+    """Like :func:`visible`, but the end is kept that tells alike ones apart: of a path, and of a host's service."""
+    if len(text) <= width:
         return visible(text, width)
+    if "/" not in text:
+        host, blank, service = text.rpartition(" ")
+        rest = width - 1 - len(visible(service))
+        return f"{visible(host, rest)} {visible(service)}" if blank and rest > width // 3 else visible(text, width)
     kept = visible(text[-(width - 1) :])
     return "…" + kept[-(width - 1) :]
 

@@ -275,8 +275,9 @@ def _run(given: SummaryInput) -> Text:
 
 
 def _folded_label(label: str, text: str) -> list[Text]:
-    """A labelled text on at most two lines."""
-    first, *others = _wrapped(text, "", 2, indent=11)
+    """A labelled text on at most two lines; where it is longer, what stands in brackets at its end is kept."""
+    head, bracket, tail = text.rpartition(" (+")
+    first, *others = _wrapped(head, "", 2, indent=11, tail=bracket + tail) if head else _wrapped(tail, "", 2, indent=11)
     return [Text(f"{label:<11}", style="dim").append_text(Text(first.plain.strip())), *others]
 
 
@@ -284,17 +285,28 @@ def _labelled(label: str, text: str) -> Text:
     return Text(f"{label:<10}", style="dim").append(" " if len(label) >= 10 else "").append(visible(text, WIDTH - 11))
 
 
-def _wrapped(text: str, style: str, most: int, indent: int = 0) -> list[Text]:
-    """`text` in at most `most` lines of :data:`WIDTH` cells."""
-    words, lines, current = visible(text).split(" "), [], ""
-    for word in words:
+def _wrapped(text: str, style: str, most: int, indent: int = 0, tail: str = "") -> list[Text]:
+    """`text` and `tail` in at most `most` lines of :data:`WIDTH` cells; where `text` was cut stands an ellipsis."""
+    shown, end = visible(text), visible(tail)
+    lines = _split_words(shown + end, indent)
+    if len(lines) > most:
+        shown = shown[: WIDTH * most]
+        while len(lines) > most and shown:
+            shown = shown[:-1].rstrip()
+            lines = _split_words(f"{shown}…{end}", indent)
+    return [Text(" " * indent + line, style=style) for line in lines[:most]]
+
+
+def _split_words(text: str, indent: int) -> list[str]:
+    lines: list[str] = []
+    current = ""
+    for word in text.split(" "):
         if current and cell_len(current) + 1 + cell_len(word) > WIDTH - indent:
             lines.append(current)
             current = word
         else:
             current = f"{current} {word}" if current else word
-    lines.append(current)
-    return [Text(" " * indent + line, style=style) for line in lines[:most]]
+    return [*lines, current]
 
 
 def _folded(line: Text) -> list[Text]:

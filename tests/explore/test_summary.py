@@ -303,5 +303,16 @@ def test_nothing_found_says_what_that_is_worth():
     assert "Nothing was read" in answer(SummaryInput(RunFacts("r", "c"), {}))
 
 
+def test_what_is_cut_on_the_first_screen_says_so_and_keeps_what_tells_it_apart():
+    note = "The years were inferred from the date of the file and the order of its lines, " * 5
+    top = tuple(Ranked("host", f"web-with-a-long-name.lab.example {service}", 1, 1, 1, 0) for service in ("ssh", "smb"))
+    shown = render(busy(facts=RunFacts("r", "c", notes=(note,)), top_targets=top))
+    [begin] = [number for number, line in enumerate(shown.split("\n")) if line.startswith("note")]
+    assert shown.split("\n")[begin + 1].endswith("…")
+    assert all(
+        any(line.startswith("  web-") and f"… {word}" in line for line in shown.split("\n")) for word in ("ssh", "smb")
+    )
+
+
 def test_hidden_characters_are_written_as_codes():
     assert visible("a\u202eb\x1b\n") == "a\\u202eb\\x1b\\x0a"
