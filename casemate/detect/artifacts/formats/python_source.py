@@ -13,7 +13,7 @@ import warnings
 from dataclasses import replace
 
 from casemate.detect.artifacts.content import Content
-from casemate.detect.artifacts.contract import CORRUPT_MODEL, MALICIOUS_PACKAGE, Rule
+from casemate.detect.artifacts.contract import CORRUPT_MODEL, MALICIOUS_PACKAGE, Rule, Severity
 from casemate.detect.artifacts.formats.base import Format
 from casemate.detect.artifacts.inspection import Inspection
 from casemate.detect.artifacts.sources.acts import Grades, report_acts
@@ -60,12 +60,29 @@ SETUP_GRADES: Grades = {
     "install": ("note", "note", "note"),
     "network": ("malicious", "malicious", "note"),
 }
+NEVER_HONEST = frozenset(
+    {"bad_command", "hidden_command", "decoded_code", "fetched_code", "persistence", "exfiltration", "not_followed",
+     "hidden_pickle"}
+)  # fmt: skip
+_ASIDE = re.compile(r"(?:^|/)(?:tests?|testing|examples?|docs?|benchmarks?|samples)/", re.IGNORECASE)
 STARTS_BY_ITSELF = Rule("python.pth", "suspicious", MALICIOUS_PACKAGE, "runs the line at every start of Python")
 NOT_PARSED = Rule("python.syntax", "unscannable", CORRUPT_MODEL, "runs it if its own grammar knows it")
 _ORDINARY_PTH = re.compile(
     r"import _distutils_hack|import os; var = 'SETUPTOOLS_USE_DISTUTILS'|import __editable__|import _virtualenv|"
     r"import sys; sys\.__plen|import sys, types, os;has_mfs|import a1_coverage|import sys,? ?types|import coverage; coverage\.process_startup"  # noqa: E501
 )
+
+
+def _milder(grades: Grades) -> Grades:
+    """Grades of what a package carries for who works on it: neither an installer nor an import runs it by itself.
+
+    What is done for no honest reason stays what it is, since the name of a folder is easily given.
+    """
+    lower: dict[Severity, Severity] = {"malicious": "suspicious", "suspicious": "note"}
+    return {
+        kind: found if kind in NEVER_HONEST else tuple(lower.get(grade, grade) for grade in found)  # type: ignore[misc]
+        for kind, found in grades.items()
+    }
 
 
 def recognise(content: Content) -> bool:
@@ -112,7 +129,8 @@ def inspect(content: Content, inspection: Inspection) -> None:
         acts = judge_python(data, place, called)
         if name.endswith(".pyi"):  # never run
             acts = [replace(act, runs="later") for act in acts]
-        report_acts(acts, grades, "python", inspection)
+        aside = bool(inspection.path_inside) and _ASIDE.search(content.name) is not None
+        report_acts(acts, _milder(grades) if aside else grades, "python", inspection)
     except SyntaxNotKnown as error:
         found = search_python(text)
         report_acts(found, grades, "python", inspection)

@@ -69,6 +69,9 @@ COMPUTED_IMPORT = Rule(
 )
 PLACES = Rule("pickle.changes_data", "suspicious", UNSAFE_ARTIFACT, "changes data in place while loading")
 HOOKS = Rule("pickle.hooks", "suspicious", UNSAFE_ARTIFACT, "replaces how an object behaves")
+READS_BESIDE = Rule("pickle.reads_file", "suspicious", UNSAFE_ARTIFACT, "loads an array from a file of another folder")
+ARRAYS_BESIDE = frozenset({"NDArrayWrapper", "ZNDArrayWrapper"})
+"""joblib's of before 0.10: the array lies in a file beside the pickle, whose name is in the state."""
 PASSED_ON = Rule(
     "pickle.passed_on", "suspicious", UNSAFE_ARTIFACT, "stores a function that calls or loads what it is given"
 )
@@ -377,6 +380,10 @@ class Judgement:
         parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)
         for part in parts:
             if isinstance(part, Mapping):
+                beside = part.get("filename", None)
+                near = isinstance(beside, str) and "/" not in beside and "\\" not in beside
+                if meaning.base is not None and meaning.base.name in ARRAYS_BESIDE and not near:
+                    self.say(READS_BESIDE, f"{meaning} reads {shown(beside)}", change.offset)
                 template = part.get("_parse_arg_template", None)
                 if template is not None and not (isinstance(template, str) and TEMPLATE.fullmatch(template)):
                     self.say(RUNS_STATE, f"{meaning} with {shown(template)}", change.offset)

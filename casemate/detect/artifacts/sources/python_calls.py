@@ -82,6 +82,8 @@ def judge_call(name: str, arguments: tuple[Value, ...], keywords: dict[str, Valu
             report(kind, f"{name}({_shown(arguments)})")
         return Value(name=name + "()", marks=marks)
     if tables.NATIVE.fullmatch(name):
+        if tables.ASKS_WINDOWS.fullmatch(name):
+            return Value(name=name + "()", marks=marks)
         bad = tables.SHELLCODE.search(name)
         report("native_code", f"{name}({_shown(arguments)})", "malicious" if bad else None)
         return Value(name=name + "()", marks=marks)
@@ -248,7 +250,7 @@ def _code(
             report(
                 "dynamic_code", f"{name} of text that is only known when it runs", "note" if "file" in marks else None
             )
-    elif "joined" in marks and tables.CODE_IN_TEXT.search(text):
+    elif "hidden" in marks:
         report("decoded_code", f"{name} of text that is put together: {text[:SHOWN]!r}")
     if name.startswith("runpy."):
         far = text is not None and tables.OUTSIDE.match(text)
@@ -268,7 +270,9 @@ def _network(
     elif "machine" in marks and keywords.keys() & {"data", "json", "params", "files"}:
         report("exfiltration", f"{name}({shown}) with the name of the machine or its user", "suspicious")
     else:
-        report("network", f"{name}({shown})")
+        addresses = [text for value in arguments if (text := value.text())]
+        usual = bool(addresses) and all(tables.USUAL_ADDRESS.match(text) for text in addresses)
+        report("network", f"{name}({shown})", "note" if usual else None)
 
 
 def _opened(
@@ -311,11 +315,12 @@ def _put_together(name: str, arguments: tuple[Value, ...], report: Report) -> Va
         owner, word = arguments[0], arguments[1].text()
         hidden = bool(arguments[1].marks & {"joined", "decoded"})
         if word is None:
-            if owner.name in ("builtins", "os", "subprocess", "posix", "importlib", "ctypes", "sys"):
+            if owner.name in tables.POWERFUL:
                 report("hidden_name", f"getattr({owner.name}, ...) with a name that is only known when it runs")
             return Value(marks=union(*arguments))
         if owner.name is None:
             return Value(marks=union(*arguments))
+        hidden = hidden and owner.name.partition(".")[0] in tables.POWERFUL
         if hidden:
             report("hidden_name", f"getattr({owner.name}, ...) gives {owner.name}.{word[:80]}")
         return Value(name=f"{owner.name}.{word}", marks=frozenset({"hidden"}) if hidden else frozenset())

@@ -8,7 +8,7 @@ from typing import Literal
 
 from casemate.detect.artifacts.sources.acts import Act
 from casemate.detect.artifacts.sources.python_tables import MODULES_EVERYWHERE
-from casemate.detect.artifacts.sources.python_values import NOTHING, UNKNOWN, Value, of, plain, union
+from casemate.detect.artifacts.sources.python_values import NOTHING, UNKNOWN, Value, of, plain, together, union
 
 Place = Literal["module", "setup", "notebook"]
 
@@ -187,7 +187,7 @@ class Expressions:
         one, two = left.constant, right.constant
         if isinstance(operator, ast.Add) and isinstance(one, str | bytes) and type(one) is type(two):
             if len(one) + len(two) < 1 << 22:
-                return Value(constant=one + two, marks=marks | {"joined"})
+                return Value(constant=one + two, marks=marks | together(one + two, one, two))
         elif isinstance(operator, ast.Add) and isinstance(one, tuple) and isinstance(two, tuple):
             return Value(constant=one + two, marks=marks)
         elif (
@@ -207,7 +207,7 @@ class Expressions:
                     else None
                 )
                 if isinstance(filled, str):
-                    return Value(constant=filled, marks=marks | {"joined"})
+                    return Value(constant=filled, marks=marks | together(filled, one, given))
             except (TypeError, ValueError, KeyError):
                 return Value(marks=marks)
         elif isinstance(operator, ast.Div) and left.name and "Path" in left.name:

@@ -45,6 +45,7 @@ FETCHES = re.compile(
     r"|asyncio\.open_connection|telegram\.Bot|discord\.\w*Webhook\w*|boto3\.client\(\)\.\w+|asyncssh\.connect"
     r"|socketserver\.\w+\(\)\.serve_forever|http\.server\.\w+\(\)\.serve_forever"
 )
+USUAL_ADDRESS = re.compile(r"https://(?:pypi\.org|files\.pythonhosted\.org|huggingface\.co|download\.pytorch\.org)/")
 UNPICKLERS = re.compile(
     r"(?:pickle|_pickle|cPickle|dill|cloudpickle|pickle5|jsonpickle|shelve)\.(?:loads?|decode|open|Unpickler\(\)\.load)"
     r"|joblib\.load|pandas\.read_pickle|torch\.load|numpy\.load|yaml\.(?:unsafe_load|full_load|load)|marshal\.load"
@@ -53,6 +54,12 @@ NATIVE = re.compile(
     r"ctypes\.(?:windll|oledll)\.[\w.]+|ctypes\.(?:memmove|CFUNCTYPE\(\)|string_at|pythonapi\.\w+)|mmap\.mmap\(\)\.write"
     r"|ctypes\.cast\(\)|ctypes\.CDLL\(\)\.(?:mprotect|mmap|memfd_create|ptrace)|os\.memfd_create|_ctypes\.\w+"
 )
+ASKS_WINDOWS = re.compile(
+    r"ctypes\.(?:windll|oledll)\.(?:kernel32\.(?:(?:Get|Set)(?:StdHandle|Console\w*|LastError|ErrorMode|File(?:Type|Attributes\w*)|"
+    r"Version\w*|Locale\w*|\w*PathName\w*|Thread(?:UI)?L\w*|UserDefault\w+|Tick\w+|System\w+|Disk\w+|Global\w+)|GlobalMemoryStatusEx)|"
+    r"shell32\.(?:IsUserAnAdmin|SetCurrentProcessExplicitAppUserModelID|SHGetFolderPathW?)|shcore\.\w*Dpi\w*|user32\.(?:Get|SetProcessDPI)\w+)"
+)
+"""What asks Windows about the console, the screen or the machine."""
 SHELLCODE = re.compile(
     r"VirtualAlloc|CreateThread|CreateRemoteThread|RtlMoveMemory|WriteProcessMemory|mprotect|memfd_create"
 )
@@ -67,6 +74,11 @@ WRITES = re.compile(
 )
 OPENS = re.compile(r"(?:builtins|io|codecs|os|gzip|_io)\.open|io\.FileIO|pathlib\.Path\(\)\.open")
 READS = re.compile(r"pathlib\.(?:Posix|Windows)?Path\(\)\.(?:read_text|read_bytes)")
+POWERFUL = frozenset(
+    {"builtins", "os", "subprocess", "posix", "nt", "importlib", "ctypes", "sys", "shutil", "socket", "pty", "code",
+     "types", "runpy", "here"}
+)  # fmt: skip
+"""Modules from which a name that is hidden is hidden for a reason; ``here`` is the module itself."""
 PUT_TOGETHER = frozenset({"builtins.getattr", "builtins.__import__", "importlib.import_module", "importlib.__import__",
                           "pydoc.locate", "pkgutil.resolve_name"})  # fmt: skip
 SHELL_MAGICS = frozenset(
@@ -91,9 +103,6 @@ SECRETS = re.compile(
 )
 OUTSIDE = re.compile(r"^(?:/(?!dev/(?:null|stdout|stderr|shm/?$))|~|[A-Za-z]:[\\/]|\\\\|\$HOME)")
 DUNDERS = frozenset(["__subclasses__", "__globals__", "__builtins__", "__code__", "__mro__", "__bases__", "__closure__", "func_globals", "f_globals", "gi_frame", "f_builtins", "__loader__", "__reduce__"])  # fmt: skip  # noqa: E501
-CODE_IN_TEXT = re.compile(
-    r"\b(?:import\s+\w+|__import__|exec\s*\(|eval\s*\(|os\.system|subprocess|socket\.|urlopen|requests\.(?:get|post))"
-)
 
 MODULES_EVERYWHERE = frozenset({"os", "sys", "subprocess", "builtins", "ctypes", "importlib", "posix", "pty"})
 """Modules that are the same whatever module they are taken from (``shutil.os``)."""

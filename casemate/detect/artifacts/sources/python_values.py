@@ -11,6 +11,7 @@ import binascii
 import bz2
 import codecs
 import lzma
+import re
 import urllib.parse
 import zlib
 from collections.abc import Callable
@@ -66,6 +67,21 @@ class Value:
 
 
 UNKNOWN = Value()
+
+
+CODE_IN_TEXT = re.compile(
+    r"\b(?:import\s+\w+|__import__|exec\s*\(|eval\s*\(|os\.system|subprocess|socket\.|urlopen|requests\.(?:get|post))"
+)
+
+
+def together(whole: Any, *parts: Any) -> frozenset[str]:
+    """Marks of text that is put together; ``hidden`` where it shows code that none of its parts shows."""
+    text = whole.decode("latin-1") if isinstance(whole, bytes) else whole
+    match = CODE_IN_TEXT.search(text) if isinstance(text, str) else None
+    if match is None:
+        return frozenset({"joined"})
+    shown = (part.decode("latin-1") if isinstance(part, bytes) else str(part) for part in parts)
+    return frozenset({"joined"}) if any(match.group() in part for part in shown) else frozenset({"joined", "hidden"})
 
 
 def of(constant: Any, *marks: str) -> Value:
@@ -167,13 +183,15 @@ def method_of_text(owner: Value, method: str, arguments: tuple[Value, ...]) -> V
         if method == "join":
             parts = given[0]
             if isinstance(parts, list | tuple) and sum(map(len, parts)) < MOST:
-                return Value(constant=constant.join(parts), marks=marks | {"joined"})
+                whole = constant.join(parts)
+                return Value(constant=whole, marks=marks | together(whole, *parts))
         elif method == "decode" and isinstance(constant, bytes):
             return Value(constant=_decode_codec(constant, *(given[:1] or ["utf-8"])), marks=marks)
         elif method == "encode" and isinstance(constant, str):
             return Value(constant=constant.encode("utf-8", "replace"), marks=marks)
         elif method == "replace" and len(constant) < MOST // 16:
-            return Value(constant=constant.replace(*given[:2]), marks=marks | {"joined"})
+            whole = constant.replace(*given[:2])
+            return Value(constant=whole, marks=marks | together(whole, constant, *given[:2]))
         elif method in ("strip", "lstrip", "rstrip", "lower", "upper", "swapcase", "title"):
             return Value(constant=getattr(constant, method)(*given[:1]), marks=marks)
         elif method in ("split", "rsplit"):
@@ -183,7 +201,7 @@ def method_of_text(owner: Value, method: str, arguments: tuple[Value, ...]) -> V
             text = str(constant)
             for index, part in enumerate(given):
                 text = text.replace("{}", str(part), 1).replace("{" + str(index) + "}", str(part))
-            return Value(constant=text, marks=marks | {"joined"})
+            return Value(constant=text, marks=marks | together(text, constant, *given))
         elif method == "hex" and isinstance(constant, bytes):
             return Value(constant=constant.hex(), marks=marks)
         elif method == "translate":

@@ -122,6 +122,11 @@ _ADDRESS = re.compile(r"https?://[^\s\"'|;)>]+", re.IGNORECASE)
 _CODE_HOSTS = re.compile(r"https://(?:raw\.githubusercontent\.com|github\.com|gitlab\.com|gist\.github)", re.IGNORECASE)
 _BARE = re.compile(r"^\s*https?://(?:\d{1,3}(?:\.\d{1,3}){3}|\[|localhost)", re.IGNORECASE)
 
+_ASKS = re.compile(
+    r"(?:/bin/)?cat (?:/proc/(?:cpuinfo|meminfo|version|driver/\S+)|/sys/[\w./*:-]+|/etc/(?:os|lsb|debian)[-_]\w+)"
+    r"|powershell(?:\.exe)?(?: -NoProfile)? -Command ['\"]?\(?['\"]?Get-(?:CimInstance|WmiObject)['\"]?[\w\s'\".()-]*"
+)
+"""What modules ask about processors, memory and the system."""
 _ORDINARY_WORDS = (
     "git pip pip3 pipx uv conda mamba micromamba poetry apt apt-get apk yum dnf brew ls ll cd pwd mkdir rmdir "
     "nvidia-smi nvcc gcc g++ cc c++ clang cmake make ninja uname which where cat echo printf wget curl unzip zip "
@@ -139,7 +144,7 @@ ORDINARY = frozenset(_ORDINARY_WORDS.split())
 _AT_IMPORT_WORDS = (
     "git hg svn nvcc gcc g++ cc c++ clang clang++ cl cmake make ninja nvidia-smi uname which where ldconfig lscpu "
     "sysctl pkg-config llvm-config pandoc dpkg rustc cargo xcrun sw_vers lsb_release rocm-smi rocminfo hipcc swig "
-    "java mpicc ffmpeg ffprobe dot latex tput stty system_profiler python-config pg_config mysql_config "
+    "wmic lsof rpm java mpicc ffmpeg ffprobe dot latex tput stty system_profiler python-config pg_config mysql_config "
     "xml2-config gfortran npm yarn protoc"
 )
 AT_IMPORT = frozenset(_AT_IMPORT_WORDS.split())
@@ -185,6 +190,8 @@ def _judged(text: str, at_import: bool) -> tuple[Judgement, str]:
     for pattern, why in _ODD:
         if pattern.search(text):
             return "odd", why
+    if _ASKS.fullmatch(text.strip()):
+        return "ordinary", "a question about the machine"
     words = [word.rsplit("/", 1)[-1] for word in _START.findall(text)]
     known = AT_IMPORT if at_import else ORDINARY
     strange = next((word for word in words if word.lower().removesuffix(".exe") not in known), None)

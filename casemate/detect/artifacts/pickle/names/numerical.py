@@ -41,6 +41,10 @@ _SPARSE = (
 )
 
 NAMES: dict[str, str] = {
+    "networkx.classes.digraph": "DiGraph",
+    "networkx.classes.graph": "Graph",
+    "networkx.classes.multidigraph": "MultiDiGraph",
+    "networkx.classes.multigraph": "MultiGraph",
     "numpy": f"ndarray dtype matrix recarray record memmap poly1d {_SCALARS} {_FUNCTIONS}",
     "numpy.core.multiarray": "_reconstruct scalar",
     "numpy._core.multiarray": "_reconstruct scalar",
@@ -96,7 +100,7 @@ NAMES: dict[str, str] = {
     "scipy.special._ufuncs": "expit logit erf gamma gammaln",
     "scipy.optimize._optimize": "OptimizeResult",
     "scipy.optimize.optimize": "OptimizeResult",
-    "joblib.numpy_pickle": "NumpyArrayWrapper",
+    "joblib.numpy_pickle": "NumpyArrayWrapper NDArrayWrapper ZNDArrayWrapper",
     "joblib.memory": "Memory",
     "joblib._store_backends": "FileSystemStoreBackend",
     "joblib.logger": "Logger",
