@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-ROWS_AT_ONCE = 32_768
+ROWS_AT_ONCE = 16_384
 """Rows of text parsed together: what fits into the processor's cache."""
 LONGEST = 64
 """Characters; longer text is no address."""
@@ -27,6 +27,9 @@ _DIGITS = bytes(
 _NO_DIGIT = np.uint32(0xF0F0F0F0)
 _KEPT = np.array([0, 0xFF000000, 0xFFFF0000, 0xFFFFFF00, 0xFFFFFFFF], np.uint32)
 """Of four bytes read backwards from the end of a group those of a group so long."""
+_LOWER_KEPT = np.array([0, 0x0F, 0xFF, 0xFF, 0xFF], np.uint8)
+_UPPER_KEPT = np.array([0, 0, 0, 0x0F, 0xFF], np.uint8)
+"""Of the last four hexadecimal digits of a text, two in a byte, those of a group so long."""
 
 
 @dataclass(frozen=True)
@@ -183,22 +186,32 @@ def _groups_of(text: _Text) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     colons = np.flatnonzero(marks[4:] == _COLON)
     rows = len(text.begin)
     found = _eight(marks, text, colons) if len(colons) == 7 * rows else None
-    good, groups = _any_number(marks, text, colons) if found is None else (np.ones(rows, bool), found)
+    if found is None:
+        good, groups = _any_number(marks, text, colons)
+        high, low = _half(groups[:4]), _half(groups[4:])
+    else:
+        good, (high, low) = np.ones(rows, bool), found
     valid = text.valid()
     if valid is not None:
         good &= valid
-    halves = []
-    for first in (0, 4):
-        half = groups[first].astype(np.uint64)
-        for group in groups[first + 1 : first + 4]:
-            half <<= np.uint64(16)
-            half |= group
-        halves.append(half)
-    return good, halves[0], halves[1]
+    return good, high, low
 
 
-def _eight(marks: np.ndarray, text: _Text, colons: np.ndarray) -> np.ndarray | None:
-    """The groups of rows that all have eight, one to four digits each; None where some row is otherwise."""
+def _half(groups: np.ndarray) -> np.ndarray:
+    """Four groups, first to last, as one number."""
+    half = groups[0].astype(np.uint64)
+    for group in groups[1:]:
+        half <<= np.uint64(16)
+        half |= group
+    return half
+
+
+def _eight(marks: np.ndarray, text: _Text, colons: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """The halves of rows that all have eight groups, one to four digits each; None where some row is otherwise.
+
+    Bytes are cheaper to work on than wider numbers, so digits are put together in pairs at every place of the text,
+    and only two pairs a group are picked out.
+    """
     rows = len(text.begin)
     stops = np.empty((8, rows), np.int64)
     stops[:7] = colons.reshape(-1, 7).T
@@ -207,15 +220,21 @@ def _eight(marks: np.ndarray, text: _Text, colons: np.ndarray) -> np.ndarray | N
     lengths[0] = stops[0] - text.begin
     np.subtract(stops[1:], stops[:-1], out=lengths[1:])
     lengths[1:] -= 1
-    if rows and (lengths.min() < 1 or lengths.max() > 4):
+    if rows and (lengths.min() < 1 or lengths.max() > 4 or marks.max() >= _OTHER):
         return None
-    shift = np.uint32(32) - (lengths.astype(np.uint32) << np.uint32(3))
-    word = _words(marks)[stops]
-    word >>= shift
-    word <<= shift
-    if (word & _NO_DIGIT).any():
-        return None
-    return _joined(word)
+    digits = marks & np.uint8(0x0F)  # of a colon nothing
+    pairs = digits[:-1] << np.uint8(4)
+    pairs |= digits[1:]
+    lower, upper = pairs[2:].take(stops), pairs.take(stops)
+    upper *= lengths > 2  # else it is of the group before
+    # before the first group of a row stands the row before, and no colon
+    lower[0] &= _LOWER_KEPT[lengths[0]]
+    upper[0] &= _UPPER_KEPT[lengths[0]]
+    groups = lower.astype("<u2")
+    groups <<= 8
+    groups |= upper  # in memory the upper pair comes first now, as the bytes of an address do
+    numbers = np.ascontiguousarray(groups.T).view(">u8").astype(np.uint64)
+    return numbers[:, 0], numbers[:, 1]
 
 
 def _any_number(marks: np.ndarray, text: _Text, colons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

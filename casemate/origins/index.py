@@ -73,14 +73,17 @@ class Wide:
 
     def rank(self, high: np.ndarray, low: np.ndarray) -> np.ndarray:
         """Place of the last number that is not larger; -1 where all are."""
-        group = sorted_search(self.highs, high)
+        # in order, neighbours find what they look for near to each other
+        order = np.argsort(high) if len(high) >= SORT_FROM else None
+        keys = high if order is None else high[order]
+        group = np.searchsorted(self.highs, keys, "right") - 1
         known = group >= 0
         safe = np.maximum(group, 0)
         place = np.where(known, self.begins[safe + 1] - 1, -1)
-        same = np.flatnonzero(known & (self.highs[safe] == high))
+        same = np.flatnonzero(known & (self.highs[safe] == keys))
         if len(same):
             first, beyond = self.begins[safe[same]], self.begins[safe[same] + 1]
-            wanted = low[same]
+            wanted = low[same if order is None else order[same]]
             # a binary search of all at once, each between its own ends
             for _ in range(self.longest.bit_length()):
                 middle = (first + beyond) >> 1
@@ -89,7 +92,11 @@ class Wide:
                 first = np.where(smaller, middle + 1, first)
                 beyond = np.where(open_ & ~smaller, middle, beyond)
             place[same] = first - 1
-        return place
+        if order is None:
+            return place
+        out = np.empty(len(high), np.int64)
+        out[order] = place
+        return out
 
 
 def sorted_search(bounds: np.ndarray, keys: np.ndarray) -> np.ndarray:
