@@ -186,6 +186,7 @@ class _Events:
         self.builders = {table.name: RowBuilder(table) for table in TABLES if table is not PACKET}
         self.begun = {name: bytearray() for name in self.builders}
         self.more: dict[tuple[str, int], int] = {}
+        self.told: tuple[int | None, str | None] = None, None  # the last time, and how it is written
 
     def add(self, table: str, ref: Ref, values: Mapping[str, str | None]) -> None:
         number = ref.number
@@ -198,7 +199,9 @@ class _Events:
         else:
             begun[number] = 1
         time = ref.time
-        raw = None if time is None else f"{time // 1_000_000}.{time % 1_000_000:06d}"
+        if time != self.told[0]:
+            self.told = time, None if time is None else f"{time // 1_000_000}.{time % 1_000_000:06d}"
+        raw = self.told[1]
         flags = () if time is not None else FLAG_NO_TIME
         if table.startswith("zeek_"):
             values = {"ts": raw, **values}

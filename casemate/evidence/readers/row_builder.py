@@ -96,8 +96,9 @@ class RowBuilder:
 
     def _columns(self, names: set[str]) -> dict[str, list[str | None]]:
         """The declared columns that some record fills; NUL is made visible in all there is."""
+        asked = [values.get for values in self._values]
         said: dict[str, list[str | None]] = {
-            name: [values.get(name) for values in self._values] for name in self.table.columns if name in names
+            name: [get(name) for get in asked] for name in self.table.columns if name in names
         }
         if any("\x00" in "".join(filter(None, column)) for column in (self._time_raw, *said.values())):
             for index, text in enumerate(self._time_raw):

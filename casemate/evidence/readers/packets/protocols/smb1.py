@@ -59,7 +59,7 @@ class Smb1(SmbParts):
         body = message[at + 2 :]
         values: Values = {
             "is_orig": _truth(originator),
-            "command": COMMANDS.get(code, f"0x{code:02X}"),
+            "command": COMMANDS.get(code) or f"0x{code:02X}",
             "code": f"0x{code:02x}",
             "status": f"0x{status:08x}" if reply else None,
             "signature": signature.hex(),
