@@ -4,7 +4,8 @@ The names are the journal's own (systemd.journal-fields(7)).  As systemd's JSON 
 (https://systemd.io/JOURNAL_EXPORT_FORMATS/), a value that is not text is an array of byte numbers, a field
 given several times is an array of values, and one too large is null.  ``__REALTIME_TIMESTAMP`` counts
 microseconds in UTC.
-Messages of sshd, sudo, ... are read further as in ``syslog`` (:mod:`.syslog_programs`).
+Messages of sshd, sudo, ... are read further as in ``syslog`` (:mod:`.syslog_programs`); events of Sysmon for Linux
+inside a message go to ``linux_sysmon`` (:mod:`.sysmon_linux`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from casemate.evidence.readers import openssh, syslog_programs, timestamps
+from casemate.evidence.readers import openssh, syslog_programs, sysmon_linux, timestamps
 from casemate.evidence.readers.base import ReadContext, ReaderSpec, Reject, Rows, Source, Tally
 from casemate.evidence.readers.json_records import Converted, invalid_address, read_records, sample
 from casemate.evidence.readers.json_values import as_text
@@ -49,6 +50,11 @@ def convert(fields: dict[str, Any], limits: Limits) -> Converted | str:
         flags = (*flags, *said)
     program = values.get("SYSLOG_IDENTIFIER") or values.get("_COMM")
     message = values.get("MESSAGE")
+    if message and message.startswith("<Event"):
+        event = sysmon_linux.parse(message)
+        if isinstance(event, sysmon_linux.SysmonEvent):
+            said = {"host": values.get("_HOSTNAME"), **event.values}
+            return Converted(said, event.time, event.time_raw, (*flags, *event.flags), sysmon_linux.LINUX_SYSMON)
     if program and message:
         for name, text in syslog_programs.parse(program, message).items():
             values[name] = text
@@ -93,12 +99,16 @@ def _read(source: Source, context: ReadContext, documents: bool) -> Iterator[Row
 
 JOURNALD_LINES = ReaderSpec(
     "journald-json",
-    2,
-    (JOURNALD,),
+    3,
+    (JOURNALD, sysmon_linux.LINUX_SYSMON),
     partial(_recognise, documents=False),
     partial(_read, documents=False),
     continues=True,
 )
 JOURNALD_DOCUMENTS = ReaderSpec(
-    "journald-json-pretty", 2, (JOURNALD,), partial(_recognise, documents=True), partial(_read, documents=True)
+    "journald-json-pretty",
+    3,
+    (JOURNALD, sysmon_linux.LINUX_SYSMON),
+    partial(_recognise, documents=True),
+    partial(_read, documents=True),
 )

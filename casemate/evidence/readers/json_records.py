@@ -30,12 +30,13 @@ _LIKE_ADDRESS = re.compile(r"(?:[0-9.]*\.[0-9.]*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\
 
 @dataclass(frozen=True)
 class Converted:
-    """One record as columns (see :meth:`RowBuilder.add`)."""
+    """One record as columns (see :meth:`RowBuilder.add`); `table` where it is not of the reader's own."""
 
     values: dict[str, str | None]
     time: int | None
     time_raw: str | None
     flags: tuple[str, ...] = ()
+    table: NativeTable | None = None
 
 
 Convert = Callable[[dict[str, Any], Limits], "Converted | str"]
@@ -61,7 +62,7 @@ def read_records(
         notes: asked for more notes when all is read.
         finish: called after each row was added, to correct earlier rows of the batch.
     """
-    rows = RowBuilder(table)
+    builders = {table.name: RowBuilder(table)}
     limits = context.limits
     records = structure = 0
     said: list[str] = []
@@ -91,6 +92,10 @@ def read_records(
                 flags = converted.flags
                 if isinstance(read, JsonObject) and read.flags:
                     flags = (*read.flags, *flags)
+                into = converted.table or table
+                rows = builders.get(into.name)
+                if rows is None:
+                    rows = builders[into.name] = RowBuilder(into)
                 rows.add(
                     record,
                     offset,
@@ -104,8 +109,9 @@ def read_records(
                     finish(rows, converted)
                 if rows.full:
                     yield rows.take()
-    if len(rows):
-        yield rows.take()
+    for rows in builders.values():
+        if len(rows):
+            yield rows.take()
     yield Tally(records, structure, (*said, *notes()))
 
 

@@ -28,20 +28,21 @@ LOOKED_AT = 8
 
 NAMES: dict[str, str] = {
     "client_ip": "remote_addr client_ip clientip request.client_ip request.remote_ip remote_ip clienthost client_addr "
-    "remote_host remotehost client.ip client.address source.ip source.address source_ip clientaddr client ip",
+    "remote_host remotehost remoteip client.ip client.address source.ip source.address source_ip clientaddr client ip",
     "user": "remote_user clientusername auth_user user.name user_id user",
     "method": "request_method requestmethod request.method http.request.method http_method method verb",
-    "target": "request_uri requestpath request.uri url.original request_url http.url uri url request_path path",
+    "target": "request_uri requestpath request.uri url.original request_url http.url uri url request_path url.path "
+    "path",
     "query": "query_string args url.query query",
     "protocol": "server_protocol requestprotocol request.proto http.version http_version protocol proto",
     "status": "status downstreamstatus response.status http.response.status_code status_code response_code http_status "
-    "originstatus response",
+    "originstatus response code",
     "bytes": "body_bytes_sent downstreamcontentsize bytes_sent http.response.body.bytes response.bytes response_size "
     "size bytes",
     "referer": "http_referer http_referrer request.headers.referer request_referer http.request.referrer referer "
     "referrer",
     "user_agent": "http_user_agent request.headers.user-agent request_user-agent user_agent.original user_agent "
-    "useragent agent",
+    "useragent agent ua",
     "host": "http_host request.host requesthost url.domain vhost host server_name domain",
     "server_port": "server_port requestport url.port",
     "forwarded_for": "http_x_forwarded_for request.headers.x-forwarded-for request_x-forwarded-for x_forwarded_for xff",
@@ -126,13 +127,17 @@ def _parts(
     query: str | None,
     host: str | None,
 ) -> tuple[str | None, ...]:
+    if request and method and not target and request.startswith("/") and " " not in request:
+        target = request  # the path alone, as in Apache's own example
     if request and not (method and target):
         read_method, read_target, read_protocol = parse_request(request)
         method, target, protocol = method or read_method, target or read_target, protocol or read_protocol
+    if query:
+        query = query.removeprefix("?")  # Apache's %q begins with it
     if not target:
         return method, target, protocol, None, query, host
     named, path, own_query = parse_target(target, method)
     return method, target, protocol, path, own_query if own_query is not None else query, host or named
 
 
-WEB_ACCESS_JSON = ReaderSpec("web_access_json", 1, (WEB_ACCESS,), recognise, read, continues=True)
+WEB_ACCESS_JSON = ReaderSpec("web_access_json", 2, (WEB_ACCESS,), recognise, read, continues=True)

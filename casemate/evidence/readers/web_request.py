@@ -92,13 +92,14 @@ def _request_parts(line: str) -> tuple[Request, Target]:
 
 
 def read_web_time(text: str) -> timestamps.Reading:
-    """``21/Apr/2024:22:59:51 +0200``, or what JSON logs write; without a zone UTC is assumed and flagged."""
+    """``21/Apr/2024:22:59:51 +0200``, also in brackets, or what JSON logs write; without a zone UTC is assumed and
+    flagged."""
     return _read_web_time(text) if len(text) <= REMEMBERED else (None, ("time_unreadable",))
 
 
 @lru_cache(maxsize=32_768)
 def _read_web_time(text: str) -> timestamps.Reading:
-    match = _CLF_TIME.match(text)
+    match = _CLF_TIME.match(text[1:-1] if text[:1] == "[" and text[-1:] == "]" else text)
     if match is None:
         return read_json_time(text)
     day, name, year, hour, minute, second, fraction, sign, hours, minutes, zulu = match.groups()

@@ -28,6 +28,21 @@ def test_an_entry_of_sshd() -> None:
     )
 
 
+def test_events_of_sysmon_have_their_own_table() -> None:
+    event = (
+        '<Event><System><Provider Name="Linux-Sysmon" Guid="{x}"/><EventID>1</EventID>'
+        '<TimeCreated SystemTime="2024-05-01T10:00:00.5Z"/><Computer>node</Computer></System><EventData>'
+        '<Data Name="Image">/usr/bin/id</Data></EventData></Event>'
+    )
+    entries = [ENTRY, {**ENTRY, "SYSLOG_IDENTIFIER": "sysmon", "MESSAGE": event}, {**ENTRY, "MESSAGE": "<Event>"}]
+    reading = read(JOURNALD_LINES, "\n".join(map(json.dumps, entries)).encode())
+    [row] = [filled(row) for row in reading.rows if "Image" in row]
+    assert (row["Image"], row["host"], row["Computer"], row["record"]) == ("/usr/bin/id", "h", "node", 2)
+    assert row["time"] == datetime(2024, 5, 1, 10, 0, 0, 500000, tzinfo=UTC)
+    assert sorted(row["record"] for row in reading.rows) == [1, 2, 3]
+    assert reading.tally.records == 3
+
+
 def test_messages_that_are_bytes_and_values_given_twice() -> None:
     entry = {**ENTRY, "MESSAGE": list(b"a\xff"), "TAG": ["x", "y"], "BIG": None}
     row = filled(read(JOURNALD_LINES, json.dumps(entry).encode()).rows[0])

@@ -196,9 +196,26 @@ TRAEFIK = {"ClientHost": "203.0.113.9", "ClientAddr": "203.0.113.9:5", "Downstre
            "RequestProtocol": "HTTP/1.1", "time": "2024-04-21T20:59:51Z", "request_User-Agent": "x"}  # fmt: skip
 
 
+APACHE = {"time": "[21/Apr/2024:22:59:51 +0200]", "remoteIP": "203.0.113.9", "host": "a.example", "request": "/x",
+          "query": "?y", "method": "GET", "status": "200", "userAgent": "x", "referer": "-"}  # fmt: skip
+ECS = {
+    "@timestamp": "2024-04-21T20:59:51Z",
+    "source": {"ip": "203.0.113.9"},
+    "http": {"request": {"method": "GET"}, "response": {"status_code": 404}},
+    "url": {"path": "/x", "query": "y", "domain": "a.example"},
+    "user_agent": {"original": "x"},
+}
+
+
 @pytest.mark.parametrize(
     ("record", "method", "path", "query", "status"),
-    [(NGINX, "POST", "/login", "a=b", "401"), (CADDY, "GET", "/x", "y", "200"), (TRAEFIK, "GET", "/x", "y", "404")],
+    [
+        (NGINX, "POST", "/login", "a=b", "401"),
+        (CADDY, "GET", "/x", "y", "200"),
+        (TRAEFIK, "GET", "/x", "y", "404"),
+        (APACHE, "GET", "/x", "y", "200"),
+        (ECS, "GET", "/x", "y", "404"),
+    ],
 )
 def test_json_access_logs(record: dict, method: str, path: str, query: str, status: str) -> None:
     line = json.dumps(record)
