@@ -96,9 +96,14 @@ def why(case: Case, text: str) -> Why:
         addresses=tuple(addresses),
         record_count=sum(last - first + 1 for runs in members.values() for first, last in runs),
         also=tuple(also[0]),
-        nearly=_nearly(case, finding, rule, texts, table, decoded_row(row, variant), notes)
-        if detector in SINGLE
-        else (),
+        nearly=(
+            *(
+                _nearly(case, finding, rule, texts, table, decoded_row(row, variant), notes)
+                if detector in SINGLE
+                else ()
+            ),
+            *_near_tunings(case, finding, notes),
+        ),
         events=tuple(_events(ordered, times, also[1])) if correlation else (),
         series=_series(case, finding, because, members) if behaviour else None,
         otherwise=otherwise(detector, because),
@@ -228,6 +233,26 @@ def _nearly(
         return near_misses(files, finding["rule_id"], table, row, given_placeholders(case.settings.placeholders))
     except (CasemateError, ValueError, KeyError, TypeError, RecursionError) as error:
         notes.append(f"what nearly ruled it out cannot be told: {error}")
+        return ()
+
+
+def _near_tunings(case: Case, finding: Mapping[str, Any], notes: list[str]) -> tuple[Any, ...]:
+    """Tunings on findings, of whatever detector, that this one missed by one part."""
+    tunings = [
+        one
+        for one in case_tunings(case.path / CUSTODY)
+        if one.kind == "suppress" and one.about == "finding" and one.detection is not None
+    ]
+    if not tunings:
+        return ()
+    # pySigma takes longer to import than all else together: only where a tuning may tell
+    from casemate.detect.tuning.nearly import near_tunings
+
+    row = {name: finding.get(name) for name in FINDINGS.names}
+    try:
+        return near_tunings(tunings, pa.RecordBatch.from_pylist([row], FINDINGS))
+    except (CasemateError, ValueError, KeyError, TypeError, RecursionError) as error:
+        notes.append(f"which tunings nearly took it out cannot be told: {error}")
         return ()
 
 
