@@ -16,7 +16,7 @@ import typer
 from casemate.case import Case
 from casemate.cli.options import CaseOption, JsonOption
 from casemate.cli.output import console, visible, write_json_lines, write_table
-from casemate.cli.show import SHOWN, LimitOption, app
+from casemate.cli.show import SHOWN, LimitOption, OnlyOption, app, only_annotated
 from casemate.engine.duckdb import DuckDBEngine
 from casemate.engine.protocol import StoredTables
 from casemate.errors import BadInput
@@ -29,6 +29,7 @@ from casemate.explore.tables import native_filled, stored_tables, views
 from casemate.explore.timeline import WHAT, Looking, narrowed
 from casemate.explore.timeline import timeline as timeline_rows
 from casemate.schema.ocsf import API_ACTIVITY, AUTHENTICATION, EVENT_CLASSES, PROCESS_ACTIVITY
+from casemate.triage import annotations_of
 from casemate.views import SEVERAL_CLASSES
 
 HostOption = Annotated[str | None, typer.Option("--host", help="Only this host.")]
@@ -47,10 +48,11 @@ Build = Callable[[DuckDBEngine, StoredTables], ibis.Table]
 @app.command("logons", epilog="Example: casemate show logons --case CASE --limit 20")
 def logons(
     case: CaseOption, host: HostOption = None, user: UserOption = None, address: AddressOption = None,
-    begin: FromOption = None, until: UntilOption = None, limit: LimitOption = None, as_json: JsonOption = False,
+    begin: FromOption = None, until: UntilOption = None, only: OnlyOption = None,
+    limit: LimitOption = None, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Who logged on from where and how, first and last; most failures before the first success first."""
-    looking = _looking(host, user, address, begin, until)
+    looking = _looking(host, user, address, begin, until, _marked(case, only))
 
     def build(engine: DuckDBEngine, stored: StoredTables) -> ibis.Table:
         tables = views(engine, stored, (AUTHENTICATION, API_ACTIVITY))
@@ -67,10 +69,11 @@ def pivots(
     case: CaseOption,
     kind: Annotated[str | None, typer.Option("--kind", help="Only these: " + ", ".join(pivoting.FIELDS) + ".")] = None,
     host: HostOption = None, user: UserOption = None, address: AddressOption = None,
-    begin: FromOption = None, until: UntilOption = None, limit: LimitOption = None, as_json: JsonOption = False,
+    begin: FromOption = None, until: UntilOption = None, only: OnlyOption = None,
+    limit: LimitOption = None, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Addresses, domains, accounts, processes and hashes: those in most findings first, then the rarest."""
-    looking = _looking(host, user, address, begin, until)
+    looking = _looking(host, user, address, begin, until, _marked(case, only))
     if kind is not None and kind not in pivoting.FIELDS:
         raise BadInput(f"no kind '{kind}'", where="--kind", hint="one of " + ", ".join(pivoting.FIELDS))
 
@@ -89,10 +92,11 @@ def stack(
     field: Annotated[str, typer.Argument(help="A column of the OCSF tables.", metavar="FIELD", show_default=False)],
     case: CaseOption,
     host: HostOption = None, user: UserOption = None, address: AddressOption = None,
-    begin: FromOption = None, until: UntilOption = None, limit: LimitOption = None, as_json: JsonOption = False,
+    begin: FromOption = None, until: UntilOption = None, only: OnlyOption = None,
+    limit: LimitOption = None, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """How often each value of a field stands in the records, the least frequent first, with its hosts."""
-    looking = _looking(host, user, address, begin, until)
+    looking = _looking(host, user, address, begin, until, _marked(case, only))
     having = [kind for kind in EVENT_CLASSES if field in kind.schema] or EVENT_CLASSES
 
     def build(engine: DuckDBEngine, stored: StoredTables) -> ibis.Table:
@@ -104,10 +108,11 @@ def stack(
 @app.command("timeline", epilog="Example: casemate show timeline --case CASE --limit 20")
 def timeline(
     case: CaseOption, host: HostOption = None, user: UserOption = None, address: AddressOption = None,
-    begin: FromOption = None, until: UntilOption = None, limit: LimitOption = None, as_json: JsonOption = False,
+    begin: FromOption = None, until: UntilOption = None, only: OnlyOption = None,
+    limit: LimitOption = None, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """All sources in one order; records without a time are left out."""
-    looking = _looking(host, user, address, begin, until)
+    looking = _looking(host, user, address, begin, until, _marked(case, only))
     shown = [kind for kind in EVENT_CLASSES if kind.name in WHAT]
 
     def build(engine: DuckDBEngine, stored: StoredTables) -> ibis.Table:
@@ -123,14 +128,15 @@ def process_tree(
     pid: Annotated[str, typer.Argument(help="Process number, decimal or 0x...", metavar="PID", show_default=False)],
     case: CaseOption,
     host: HostOption = None,
-    begin: FromOption = None, until: UntilOption = None, limit: LimitOption = None, as_json: JsonOption = False,
+    begin: FromOption = None, until: UntilOption = None, only: OnlyOption = None,
+    limit: LimitOption = None, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """The launches of a process number with their parents above and their children below."""
     try:
         number = int(pid, 16) if pid.lower().startswith("0x") else int(pid)
     except ValueError:
         raise BadInput(f"'{pid[:40]}' is not a process number") from None
-    looking = _looking(host, None, None, begin, until)
+    looking = _looking(host, None, None, begin, until, _marked(case, only))
 
     def build(engine: DuckDBEngine, stored: StoredTables) -> ibis.Table:
         return launches(narrowed(views(engine, stored, (PROCESS_ACTIVITY,))[PROCESS_ACTIVITY.name], looking))
@@ -158,8 +164,23 @@ def process_tree(
         typer.echo("no launch of this process number in the records")
 
 
-def _looking(host: str | None, user: str | None, address: str | None, begin: str | None, until: str | None) -> Looking:
-    return Looking(host, user, address, _moment(begin, "--from"), _moment(until, "--until"))
+def _looking(
+    host: str | None,
+    user: str | None,
+    address: str | None,
+    begin: str | None,
+    until: str | None,
+    marked: tuple[str, ...] | None,
+) -> Looking:
+    return Looking(host, user, address, _moment(begin, "--from"), _moment(until, "--until"), marked)
+
+
+def _marked(case: Path, only: str | None) -> tuple[str, ...] | None:
+    """The addresses of the records that people marked, where only those are wanted."""
+    if not only_annotated(only):
+        return None
+    with Case.open(case) as opened:
+        return tuple(sorted(annotations_of(opened, "record")))
 
 
 def _moment(text: str | None, option: str) -> dt.datetime | None:

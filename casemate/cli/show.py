@@ -79,7 +79,7 @@ def findings(
     as_json: JsonOption = False,
 ) -> None:
     """Findings, oldest first, with the records they rest on."""
-    wanted = FindingFilter(severity, rule, detector, attempt, finding, _annotated(only), verdict, suppressed)
+    wanted = FindingFilter(severity, rule, detector, attempt, finding, only_annotated(only), verdict, suppressed)
     engine = DuckDBEngine()
     with Case.open(case) as opened:
         engine.use(stored_tables(opened))
@@ -111,7 +111,7 @@ def attempts(
     as_json: JsonOption = False,
 ) -> None:
     """Attempts, oldest first: who tried what against which scope, and how it ended."""
-    marked = _annotated(only)
+    marked = only_annotated(only)
     engine = DuckDBEngine()
     with Case.open(case) as opened:
         engine.use(stored_tables(opened))
@@ -293,7 +293,7 @@ def _print_annotation(out: Console, annotation: dict[str, Any] | None) -> None:
         _print_below(out, f"[magenta]{visible(annotation_text(annotation))}[/]")
 
 
-def _annotated(only: str | None) -> bool:
+def only_annotated(only: str | None) -> bool:
     if only not in (None, "annotated"):
         raise BadInput(f"cannot show only '{only}'", where="--only", hint="annotated")
     return only is not None

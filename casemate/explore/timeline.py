@@ -39,13 +39,17 @@ WHO: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Looking:
-    """Which rows: all of what is given.  Names are compared without case; `begin` is in, `until` is not."""
+    """Which rows: all of what is given.  Names are compared without case; `begin` is in, `until` is not.
+
+    `marked` are the only records wanted, as ``evidence:record``.
+    """
 
     host: str | None = None
     user: str | None = None
     address: str | None = None
     begin: datetime | None = None
     until: datetime | None = None
+    marked: tuple[str, ...] | None = None
 
 
 def first_known(table: ibis.Table, names: tuple[str, ...]):
@@ -98,6 +102,8 @@ def narrowed(table: ibis.Table, looking: Looking) -> ibis.Table:
         for fit in fits[1:]:
             condition = condition | fit.fill_null(False)
         table = table.filter(condition)
+    if looking.marked is not None:
+        table = table.filter((table.evidence + ":" + table.record.cast("string")).isin(list(looking.marked)))
     if looking.begin is not None:
         table = table.filter(table.time >= ibis.literal(looking.begin, "timestamp('UTC', 6)"))
     if looking.until is not None:

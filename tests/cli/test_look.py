@@ -190,6 +190,18 @@ def test_output_for_people_is_harmless(case: Path, words: list[str]) -> None:
     assert HOSTILE not in ran.out
 
 
+def test_only_annotated_shows_the_records_that_people_marked(case: Path) -> None:
+    assert run("show", "timeline", "--only", "annotated", "--case", case, "--json").lines() == []
+    row = look(case, "timeline", "--host", "gw1", schema="timeline")[0]
+    address = f"{row['evidence']}:{row['record']}"
+    assert run("mark", address, "--case", case, "--tag", "seen").code == 0
+    assert look(case, "timeline", "--only", "annotated", schema="timeline") == [row]
+    assert sum(one["records"] for one in look(case, "stack", "status", "--only", "annotated", schema="stack")) == 1
+    assert run("mark", address, "--case", case, "--clear").code == 0
+    wrong = run("show", "logons", "--only", "mine", "--case", case)
+    assert (wrong.code, "cannot show only 'mine'" in wrong.err) == (2, True)
+
+
 @pytest.mark.spark
 def test_both_engines_give_the_same_rows(case: Path, spark: Engine) -> None:
     looking = Looking()
