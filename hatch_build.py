@@ -18,6 +18,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCE = Path("casemate/evidence/readers/native/json_kernel.c")
 LIBRARY = SOURCE.with_suffix(".so")
+SHARED = "*__mypyc*.so"
+"""What mypyc puts beside the package for the modules it has compiled."""
 FLAGS = ("-O3", "-std=c11", "-shared", "-fPIC")
 SECONDS = 120
 
@@ -38,6 +40,12 @@ class Kernel(BuildHookInterface):
             return
         build_data["artifacts"].append(f"/{LIBRARY}")
         build_data["tag"] = f"py3-none-{platform()}"
+        shared = sorted(root.glob(SHARED))
+        if shared:  # scripts/compiled has compiled modules in place; they fit this version of Python alone
+            build_data["artifacts"].append("/casemate/**/*.so")
+            build_data["force_include"].update({str(path): path.name for path in shared})
+            version = f"cp{sys.version_info.major}{sys.version_info.minor}"
+            build_data["tag"] = f"{version}-{version}-{platform()}"
 
 
 def compiled(compiler: str, source: Path, library: Path) -> bool:

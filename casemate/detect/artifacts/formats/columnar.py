@@ -80,13 +80,14 @@ def inspect(content: Content, inspection: Inspection) -> None:
         for batch in batches:
             read += batch.nbytes
             inspection.budget.unpack(batch.nbytes)
+            batch.validate(full=True)  # offsets that lead out of the buffers would end this process
             if read > MOST_READ and not inspection.options.full:
                 inspection.report(TOO_MUCH, f"more than {MOST_READ} bytes of values")
                 break
             for index, column in enumerate(batch.columns):
                 _column(column, schema.names[index], inspection)
         inspection.own_all()
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, NotImplementedError, SystemError) as error:
         inspection.own_all()
         inspection.report(BROKEN, f"{type(error).__name__}: {error}"[:200])
         hunt(content, [(0, content.size)], inspection)

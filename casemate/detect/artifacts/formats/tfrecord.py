@@ -33,7 +33,8 @@ def _masked(data: bytes) -> int:
 
 def recognise(content: Content) -> bool:
     """Whether the first length is one: its checksum is right."""
-    return _length(content, 0) is not None
+    length = int.from_bytes(content.read(0, 8), "little")
+    return length + FRAME_BYTES <= content.size and _length(content, 0) is not None
 
 
 def _length(content: Content, at: int) -> int | None:
