@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import h5py
+import pyarrow as pa
 import pytest
 from artifact_samples import BAD, codes, verdict, zipped
 
@@ -46,4 +47,20 @@ def test_an_mbox_whose_first_line_has_no_date_is_read_from_its_beginning() -> No
     fields = b"From: a@example.org\nTo: b@example.org\nSubject: x\nContent-Type: application/x\n\n"
     found = verdict(b"From somebody\n" + fields + BAD, "all.mbox")
     assert found.verdict == "malicious"
+    assert "scan.failed" not in codes(found)
+
+
+@pytest.mark.parametrize("end", [0x7FFFFFFF, -1, 0x00FFFFFF])
+def test_texts_of_an_arrow_stream_that_end_outside_of_it_are_not_followed(end: int) -> None:
+    sink = io.BytesIO()
+    table = pa.table({"text": pa.array(["first", "second"], pa.string())})
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    data = sink.getvalue()
+    assert verdict(data, "cache.arrow").verdict == "safe"
+    ends = b"".join(place.to_bytes(4, "little") for place in (0, 5, 11))
+    assert data.count(ends) == 1
+    damaged = data.replace(ends, ends[:8] + (end & 0xFFFFFFFF).to_bytes(4, "little"))
+    found = verdict(damaged, "cache.arrow")
+    assert found.verdict == "unscannable"
     assert "scan.failed" not in codes(found)
