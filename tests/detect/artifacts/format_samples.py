@@ -334,6 +334,10 @@ BAD_FILES = [
     ("g_str.gguf", b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", (1 << 64) - 1) + b"x" * 64, "?"),
     ("g_arr.gguf", gguf([("a", 9, struct.pack("<IQ", 4, 1 << 62))]), "?"),
     ("g_off.gguf", gguf(tensors=[("t", [32], 0, 1 << 40)], data=b"\0" * 128), "?"),
+    ("g_side.gguf", gguf(tensors=[("t", [32, 0], 0, 0)], data=b"\0" * 128), "?"),
+    ("g_name.gguf", gguf(tensors=[("t" * 64, [32], 0, 0)], data=b"\0" * 128), "?"),
+    ("g_noname.gguf", gguf(tensors=[("", [32], 0, 0)], data=b"\0" * 128), "?"),
+    ("g_nokey.gguf", gguf([("", 4, struct.pack("<I", 1))]), "?"),
     ("g_dim.gguf", gguf(tensors=[("t", [1 << 40, 1 << 40], 0, 0)], data=b"\0" * 128), "?"),
     (
         "k.keras",

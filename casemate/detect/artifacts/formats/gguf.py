@@ -24,6 +24,8 @@ MAGIC = b"GGUF"
 MOST_STRING = 64 << 20
 MOST_KEY = 65535
 MOST_DIMENSIONS = 4
+MOST_NAME = 63
+"""Bytes of a tensor's name; ``GGML_MAX_NAME`` has room for one more, which ends it."""
 SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 BOOLEAN, STRING, ARRAY = 7, 8, 9
 MOST_NESTED = 4
@@ -48,6 +50,7 @@ OUTSIDE = Rule("gguf.out_of_range", "suspicious", CORRUPT_MODEL, "reads beyond t
 OVERLAP = Rule("gguf.overlap", "suspicious", CORRUPT_MODEL, "reads the same bytes as two tensors")
 ALIGNMENT = Rule("gguf.alignment", "suspicious", CORRUPT_MODEL, "reads tensors from another place")
 SHAPE = Rule("gguf.shape", "suspicious", CORRUPT_MODEL, "computes a size that overflows")
+NAME = Rule("gguf.name", "suspicious", CORRUPT_MODEL, "refuses the name, or writes it beyond the room that it has")
 HOLE = Rule("gguf.hole", "suspicious", CORRUPT_MODEL, "passes over bytes that belong to no tensor")
 _TENSOR_TAIL = Struct("<IQ")
 
@@ -96,6 +99,8 @@ def _walk(reader: _Reader, content: Content, inspection: Inspection) -> None:
         if key in keys:
             inspection.report(DUPLICATE, f"the key {key[:120]!r} stands twice", at)
         keys.add(key)
+        if not key or "\0" in key:
+            inspection.report(NAME, f"a key that is empty or holds NUL: {key[:80]!r}", at)
         value = _value(reader, key, inspection)
         if key == "general.alignment":
             if not isinstance(value, int) or value <= 0 or value & (value - 1) or value > 1 << 20:
@@ -161,7 +166,10 @@ def _tensors(reader: _Reader, content: Content, inspection: Inspection, count: i
     names: set[str] = set()
     for _ in range(count):
         at = reader.position
-        name = reader.string(MOST_KEY).decode("utf-8", "replace")
+        named = reader.string(MOST_KEY)
+        name = named.decode("utf-8", "replace")
+        if not 0 < len(named) <= MOST_NAME or b"\0" in named:
+            inspection.report(NAME, f"a tensor's name of {len(named)} bytes: {name[:80]!r}", at)
         if name in names:
             inspection.report(DUPLICATE, f"the tensor {name[:120]!r} stands twice", at)
         names.add(name)
@@ -171,7 +179,8 @@ def _tensors(reader: _Reader, content: Content, inspection: Inspection, count: i
         shape = [reader.number(reader.wide) for _ in range(dimensions)]
         kind, offset = _TENSOR_TAIL.unpack(reader.take(12))
         elements = prod(shape)
-        if elements >= 1 << 63 or any(side >= 1 << 62 for side in shape):
+        # a side of zero is what checks against overflow divide by
+        if elements >= 1 << 63 or any(not 0 < side < 1 << 62 for side in shape):
             inspection.report(SHAPE, f"{name[:80]!r} has the shape {shape}"[:200], at)
             continue
         if kind not in TYPES:
