@@ -7,12 +7,16 @@ pyarrow before 14.0.1 unpickled the metadata of ``arrow.py_extension_type`` colu
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
+
+import orjson
 
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.contract import CORRUPT_MODEL, EMBED_MALWARE, UNSAFE_ARTIFACT, Rule
 from casemate.detect.artifacts.embedded import hunt
 from casemate.detect.artifacts.formats.base import Format
+from casemate.detect.artifacts.formats.hub_config import inspect_values
 from casemate.detect.artifacts.formats.plain_text import judge_table
 from casemate.detect.artifacts.inspection import Inspection
 from casemate.detect.artifacts.pickle.streams import harm_in
@@ -131,11 +135,20 @@ def _column(column: Any, name: str, inspection: Inspection) -> None:
         if pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view():
             texts = [value for value in values.to_pylist() if value]
             look_for_encoded("\n".join(texts), inspection, name)
+            _objects_in(texts, name, inspection)
             judge_table("\n".join(value.replace("\n", " ") for value in texts), inspection, name)
         elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
             for value in values.to_pylist():
                 if value and value.startswith((*LOADED, b"\x7fELF", b"MZ")):
                     _value(value, name, inspection)
+
+
+def _objects_in(texts: list[str], name: str, inspection: Inspection) -> None:
+    """JSON in cells whose keys name objects to build, as jsonpickle writes it."""
+    for text in texts:
+        if '"py/' in text and text.lstrip()[:1] in ("{", "["):
+            with suppress(orjson.JSONDecodeError, RecursionError):
+                inspect_values(orjson.loads(text), inspection, f"{name} value")
 
 
 def _leaves(column: Any, depth: int) -> Iterator[Any]:
