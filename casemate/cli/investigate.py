@@ -159,7 +159,7 @@ def open_or_create(path: Path, own: Iterable[str] | None, settings: Settings | N
     """The case at `path` open for writing; made first if there is none.
 
     Raises:
-        BadInput: `own` names other networks than the case has.
+        BadInput: `own` names no networks, or other ones than the case has.
     """
     networks = tuple(own or ())
     if (path / CUSTODY).exists():
@@ -172,7 +172,10 @@ def open_or_create(path: Path, own: Iterable[str] | None, settings: Settings | N
         return case
     made = settings or Settings(name=path.absolute().name or "case")
     if networks:
-        parse_settings({"own": list(networks)})  # says what is wrong with them
+        try:
+            parse_settings({"own": list(networks)})  # says what is wrong with them
+        except BadInput as wrong:
+            raise BadInput(wrong.what.removeprefix("'own' "), where="--own", hint=wrong.hint) from None
         made = dataclasses.replace(made, own=networks)
     return Case.create(path, made)
 

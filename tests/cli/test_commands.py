@@ -318,6 +318,7 @@ def test_wrong_use_is_2_and_one_line(small: Small, tmp_path: Path) -> None:
         ["record", "zz:1", "--case", small.case],
         ["record", f"{small.address()}9", "--case", small.case],
         ["investigate", tmp_path / "nowhere", "--case", tmp_path / "new"],
+        ["investigate", tmp_path, "--own", "nonet", "--case", tmp_path / "new"],
         ["init", small.case],
     ):
         ran = run(*words)
@@ -325,6 +326,12 @@ def test_wrong_use_is_2_and_one_line(small: Small, tmp_path: Path) -> None:
         assert ran.err.startswith("casemate: ")
         assert ran.err.count("\n") == 1
         assert "Traceback" not in ran.err
+
+
+def test_own_networks_that_are_none_are_told_by_the_option_that_named_them(tmp_path: Path) -> None:
+    ran = run("investigate", tmp_path, "--own", "10.0.0.0/99", "--case", tmp_path / "new")
+    assert ran.err.startswith("casemate: --own: '10.0.0.0/99'")
+    assert not (tmp_path / "new").exists()
 
 
 def test_what_stands_in_the_way_is_3(small: Small) -> None:
