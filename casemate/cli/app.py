@@ -39,6 +39,9 @@ COMMANDS: tuple[str, ...] = (
 MORE: dict[str, str] = {"show": "casemate.cli.look"}
 """Modules that add their own commands to the ``app`` of a command."""
 
+WITHOUT_TABLES = (["scan"],)
+"""Commands that read files in another process and need no table themselves."""
+
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -87,9 +90,10 @@ def run(arguments: list[str]) -> int:
     Raises:
         CasemateError: what the command could not do.
     """
-    start_light()
     # a command imports only what it needs: all of them together take a second or two
     given = arguments[:1] or _completed()
+    if given not in WITHOUT_TABLES:
+        start_light()
     named = [name for name in COMMANDS if given == [name]]
     command = typer.main.get_command(application(named or COMMANDS))
     try:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from casemate.cli.options import JsonOption
-from casemate.cli.output import console, visible, write_json
+from casemate.cli.output import console, write_json
 from casemate.detect.artifacts.contract import Reason, Verdict
 from casemate.detect.artifacts.inspection import Options
 from casemate.detect.artifacts.scan import scan as scan_paths
+from casemate.explore.escape import visible as plainly
 
 EXAMPLES = "Example: casemate scan model.pkl   or   casemate scan downloads --json --fail-on malicious"
 COLOURS = {"safe": "green", "suspicious": "yellow", "malicious": "bold red", "unscannable": "magenta", "note": "dim"}
@@ -60,13 +63,14 @@ def scan(
     out = console()
     found: Counter[str] = Counter()
     confined = True
+    plain = not out.is_terminal
     for verdict in scan_paths(paths, options):
         found[verdict.verdict] += 1
         confined = confined and verdict.confined is not False
         if as_json:
             write_json(verdict.as_dict())
         else:
-            _print(out, verdict)
+            _print(out, verdict, plain=plain)
     if not as_json:
         counts = ", ".join(f"[{COLOURS[word]}]{count:,} {word}[/]" for word, count in found.items())
         out.print(f"{sum(found.values()):,} files: {counts}" if counts else "no files")
@@ -76,28 +80,46 @@ def scan(
         raise typer.Exit(1)
 
 
-def _print(out: Console, verdict: Verdict) -> None:
-    colour = COLOURS[verdict.verdict]
-    skipped = f", {verdict.bytes_skipped:,} bytes of tensors not read" if verdict.bytes_skipped else ""
-    out.print(
-        f"[{colour}]{verdict.verdict.upper()}[/] {visible(verdict.path)} "
-        f"[dim]({visible(verdict.format)}, {verdict.bytes:,} bytes{skipped})[/]"
-    )
+Styled = Sequence[tuple[str, str]]
+"""Runs of one line, each a style of rich (or none) and its text."""
+
+
+def _print(out: Console, verdict: Verdict, *, plain: bool) -> None:
+    """Print a verdict with its first reasons; without colours where `plain`, as for a file or a pipe."""
+    _print_line(out, _headline(verdict), plain)
     for reason in verdict.reasons[:SHOWN_REASONS]:
         for line in _reason(reason):
-            out.print(f"    {line}")
+            _print_line(out, [("", "    "), *line], plain)
     left = len(verdict.reasons) - SHOWN_REASONS + verdict.reasons_left_off
     if left > 0:
-        out.print(f"    [dim]and {left:,} more reasons (--json)[/]")
+        _print_line(out, [("", "    "), ("dim", f"and {left:,} more reasons (--json)")], plain)
 
 
-def _reason(reason: Reason) -> tuple[str, str]:
-    where = [visible(reason.path_inside)] if reason.path_inside else []
+def _print_line(out: Console, line: Styled, plain: bool) -> None:
+    text = "".join(run for _, run in line)
+    if plain and len(text) < out.width and text.isascii():  # rich has nothing to fold or to colour
+        out.file.write(text + "\n")
+        out.file.flush()
+    else:
+        out.print("".join(f"[{style}]{escape(run)}[/]" if style else escape(run) for style, run in line))
+
+
+def _headline(verdict: Verdict) -> Styled:
+    skipped = f", {verdict.bytes_skipped:,} bytes of tensors not read" if verdict.bytes_skipped else ""
+    return [
+        (COLOURS[verdict.verdict], verdict.verdict.upper()),
+        ("", f" {plainly(verdict.path)} "),
+        ("dim", f"({plainly(verdict.format)}, {verdict.bytes:,} bytes{skipped})"),
+    ]
+
+
+def _reason(reason: Reason) -> tuple[Styled, Styled]:
+    where = [plainly(reason.path_inside)] if reason.path_inside else []
     if reason.offset is not None:
         where.append(f"byte {reason.offset:,}")
-    place = f" [dim]at {', '.join(where)}[/]" if where else ""
-    technique = f" [dim]{reason.technique}[/]" if reason.technique else ""
-    return (
-        f"[{COLOURS[reason.severity]}]{reason.code}[/]: {visible(reason.text)}{place}{technique}",
-        f"[dim]a loader: {visible(reason.loader_effect)}[/]",
-    )
+    first = [(COLOURS[reason.severity], reason.code), ("", f": {plainly(reason.text)}")]
+    if where:
+        first += [("", " "), ("dim", f"at {', '.join(where)}")]
+    if reason.technique:
+        first += [("", " "), ("dim", reason.technique)]
+    return first, [("dim", f"a loader: {plainly(reason.loader_effect)}")]

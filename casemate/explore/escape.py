@@ -16,6 +16,8 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 def visible(text: str, width: int | None = None) -> str:
     """`text` with every character that is not plainly visible written as its code, cut to `width`."""
+    if text.isascii() and text.isprintable() and (width is None or len(text) <= width):
+        return text  # most text is, and asking about each character takes longer
     shown = "".join(_shown(character) for character in (text if width is None else text[: 4 * width]))
     if width is not None and len(shown) > width:
         return shown[: max(width - 1, 0)] + "…"

@@ -3,6 +3,7 @@
 How a file is judged::
 
     scan.py      paths -> files -> one Verdict each, by a child process (child.py) behind limits
+    one_file.py  in that process: one content -> its Verdict
     identify.py  content -> every format whose loader could accept these bytes (never the name)
     formats/     one file per container or file format; each reports reasons and hands on inner content
     pickle/      the pickle machine (machine.py), what it saw, and how callables are judged

@@ -1,8 +1,9 @@
 """The process that reads artefacts, and the parent's end of it.
 
-It gets open files through a socket (``SCM_RIGHTS``), so that it needs no right to open any itself, and answers one
-verdict (JSON) per line on its standard output.  It stays for many files; when one of them kills it, that file is
-``unscannable`` and a new process takes over.  Where the kernel has Landlock and seccomp it can write nowhere and has
+It gets open files through a socket (``SCM_RIGHTS``), one or several at once, so that it needs no right to open any
+itself, and answers one verdict (JSON) per line on its standard output; to the socket it writes one byte before it
+begins with each of several.  It stays for many files; when one of them kills it, that file is ``unscannable`` and a
+new process takes over.  Where the kernel has Landlock and seccomp it can write nowhere and has
 no network; ``confined`` in the verdict says whether.
 """
 
@@ -17,6 +18,9 @@ import select
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +31,11 @@ from casemate.detect.artifacts.inspection import Options
 from casemate.errors import CannotFinish
 
 REQUEST_BYTES = 65536
+FILES_TOGETHER = 50
+"""Most files of one request."""
+LABEL_BYTES = REQUEST_BYTES // 2
+SILENT_SECONDS = 0.1
+"""Answers to several files wait for each other so long."""
 READ_BYTES = 32 * 1024 * 1024
 """Larger files are mapped."""
 ANSWER_BYTES = 64 * 1024 * 1024
@@ -45,7 +54,7 @@ CHANGED = Rule("scan.changed", "unscannable", None, "a loader reads other bytes 
 
 def serve(spec: dict[str, Any]) -> None:
     """Answer until the parent hangs up."""
-    from casemate.detect.artifacts.scan import inspect_file
+    from casemate.detect.artifacts.one_file import inspect_file
     from casemate.fence import limit_reader, no_network, read_only
 
     options = Options(**spec["options"])
@@ -58,13 +67,20 @@ def serve(spec: dict[str, Any]) -> None:
     out.write(b"ready\n")
     out.flush()
     while True:
-        data, descriptors, _, _ = socket.recv_fds(pipe, REQUEST_BYTES, 1)
+        data, descriptors, _, _ = socket.recv_fds(pipe, REQUEST_BYTES, FILES_TOGETHER)
         if not data or not descriptors:
             return
-        _allow_seconds(options.seconds)
-        name = data.decode("utf-8", "surrogateescape")
-        verdict = _judge(name, descriptors[0], options, inspect_file, confined)
-        out.write(json.dumps(verdict.as_dict()).encode("ascii") + b"\n")
+        labels = [data] if len(descriptors) == 1 else data.split(b"\0")
+        answered = time.monotonic()
+        for label, descriptor in zip(labels, descriptors, strict=True):
+            if len(descriptors) > 1:
+                os.write(pipe.fileno(), b"\n")
+            _allow_seconds(options.seconds)
+            verdict = _judge(label.decode("utf-8", "surrogateescape"), descriptor, options, inspect_file, confined)
+            out.write(json.dumps(verdict.as_dict()).encode("ascii") + b"\n")
+            if time.monotonic() - answered > SILENT_SECONDS:
+                out.flush()
+                answered = time.monotonic()
         out.flush()
 
 
@@ -73,8 +89,7 @@ def _judge(name: str, descriptor: int, options: Options, inspect: Any, confined:
         before = os.fstat(descriptor)
         content = Content.of(name, b"")
         if 0 < before.st_size <= READ_BYTES:  # bytes are read faster than a map, and cannot shrink
-            with os.fdopen(os.dup(descriptor), "rb") as stream:
-                content = Content.of(name, stream.read(READ_BYTES))
+            content = Content.of(name, _bytes(descriptor, before.st_size))
         elif before.st_size:
             content = Content.of(name, mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
         verdict = inspect(content, options)
@@ -92,7 +107,15 @@ def _judge(name: str, descriptor: int, options: Options, inspect: Any, confined:
         changes |= {"reasons": (reason, *verdict.reasons), "sha256": None}
         if verdict.verdict == "safe":
             changes["verdict"] = "unscannable"
-    return Verdict(**{**vars(verdict), **changes})
+    return replace(verdict, **changes)
+
+
+def _bytes(descriptor: int, size: int) -> bytes:
+    """The file's bytes, and one more where it has grown."""
+    data = os.pread(descriptor, size + 1, 0)
+    while len(data) < size and (more := os.pread(descriptor, size + 1 - len(data), len(data))):
+        data += more
+    return data
 
 
 def _allow_seconds(seconds: int) -> None:
@@ -123,22 +146,60 @@ class Child:
         Raises:
             CannotFinish: the process cannot be started.
         """
+        return self.verdicts([(name, descriptor)])[0]
+
+    def verdicts(self, files: Sequence[tuple[str, int]]) -> list[Verdict]:
+        """The verdicts on open files, in their order, each by its name and descriptor; at most FILES_TOGETHER.
+
+        Raises:
+            CannotFinish: the process cannot be started.
+        """
+        found: list[Verdict | None] = [None] * len(files)
+        left = list(range(len(files)))
+        while left:
+            asked = left[: self._fitting([files[index] for index in left])]
+            lines, begun = self._ask([files[index] for index in asked])
+            for index, line in zip(asked, lines, strict=False):
+                told = Verdict.from_dict(json.loads(line))
+                found[index] = replace(told, path=files[index][0])
+            if len(lines) < len(asked):
+                # answers of those before it may have been lost with it: they are asked for again
+                index = asked[max(len(lines), begun - 1)]
+                name, descriptor = files[index]
+                why = self._ended()
+                reason = Reason(DIED.code, why, DIED.severity, "", None, DIED.technique, DIED.loader_effect)
+                size = os.fstat(descriptor).st_size
+                found[index] = Verdict(name, "unscannable", (reason,), "unknown", None, size)
+            left = [index for index in left if found[index] is None]
+        return [verdict for verdict in found if verdict is not None]
+
+    def _fitting(self, files: Sequence[tuple[str, int]]) -> int:
+        """How many of the files one request holds; a name that a separator stands in goes alone."""
+        size = 0
+        for count, (name, _) in enumerate(files):
+            size += len(os.fsencode(name)) + 1
+            if size > LABEL_BYTES or "\0" in name:
+                return max(1, count)
+        return len(files)
+
+    def _ask(self, files: Sequence[tuple[str, int]]) -> tuple[list[bytes], int]:
+        """The answers that came, and how many of the files were begun with."""
         if self._process is None or self._process.poll() is not None:
             self._start()
         assert self._pipe is not None
-        size = os.fstat(descriptor).st_size
-        label = os.fsencode(name)[-REQUEST_BYTES // 2 :]
+        label = b"\0".join(os.fsencode(name)[-LABEL_BYTES:] for name, _ in files)
         try:
-            socket.send_fds(self._pipe, [label], [descriptor])
-            line = self._answer(self._options.seconds * WALL_FACTOR)
+            socket.send_fds(self._pipe, [label], [descriptor for _, descriptor in files])
+            answer = self._answer(self._options.seconds * WALL_FACTOR, len(files))
         except (OSError, EOFError):
-            line = b""
-        if not line:
-            why = self._ended()
-            reason = Reason(DIED.code, why, DIED.severity, "", None, DIED.technique, DIED.loader_effect)
-            return Verdict(name, "unscannable", (reason,), "unknown", None, size)
-        told = Verdict.from_dict(json.loads(line))
-        return Verdict(**{**vars(told), "path": name})
+            answer = b""
+        lines = answer.split(b"\n")[:-1]
+        begun = 0
+        if len(files) > 1:
+            with contextlib.suppress(OSError):
+                while begun < len(files) and self._pipe.recv(1, socket.MSG_DONTWAIT):
+                    begun += 1
+        return lines, begun
 
     def close(self) -> None:
         """End the process."""
@@ -185,21 +246,22 @@ class Child:
             self.close()
             raise CannotFinish("the process that reads artefacts did not start")
 
-    def _answer(self, seconds: float) -> bytes:
-        """One line; empty when the process ended or time is up."""
+    def _answer(self, seconds: float, lines: int = 1) -> bytes:
+        """So many lines, or what came of them before the process ended or time was up."""
         assert self._process is not None
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         blocks: list[bytes] = []
-        while sum(map(len, blocks)) < ANSWER_BYTES:
+        left, size = lines, 0
+        while left > 0 and size < ANSWER_BYTES * lines:
             ready, _, _ = select.select([descriptor], [], [], seconds)
             block = os.read(descriptor, 1 << 20) if ready else b""
             if not block:
-                return b""
+                break
             blocks.append(block)
-            if block.endswith(b"\n"):
-                return b"".join(blocks)
-        return b""
+            left -= block.count(b"\n")
+            size += len(block)
+        return b"".join(blocks)
 
     def _ended(self) -> str:
         """Why there was no answer; the process is gone afterwards."""

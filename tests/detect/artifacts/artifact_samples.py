@@ -9,7 +9,7 @@ import zipfile
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.contract import Verdict
 from casemate.detect.artifacts.inspection import Options
-from casemate.detect.artifacts.scan import inspect_file
+from casemate.detect.artifacts.one_file import inspect_file
 
 BAD = b"\x80\x02cos\nsystem\nX\x0b\x00\x00\x00echo canary\x85R."
 GOOD = b"\x80\x02}X\x01\x00\x00\x00aK\x01s."

@@ -12,7 +12,7 @@ from variant_samples import BAD_VARIANTS, GOOD_VARIANTS, SUSPECT_VARIANTS
 
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.contract import Verdict
-from casemate.detect.artifacts.scan import inspect_file
+from casemate.detect.artifacts.one_file import inspect_file
 
 
 def _seen(verdict: Verdict) -> str:

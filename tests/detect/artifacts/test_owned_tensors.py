@@ -13,7 +13,8 @@ from format_samples import field, hdf5, onnx_model
 
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.formats.tfrecord import _masked
-from casemate.detect.artifacts.scan import inspect_file, scan
+from casemate.detect.artifacts.one_file import inspect_file
+from casemate.detect.artifacts.scan import scan
 
 NUMBERS = bytes(range(200, 248))
 
