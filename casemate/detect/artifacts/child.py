@@ -66,6 +66,7 @@ def serve(spec: dict[str, Any]) -> None:
     confined = read_only(folders) & no_network()
     out.write(b"ready\n")
     out.flush()
+    allowed = 0
     while True:
         data, descriptors, _, _ = socket.recv_fds(pipe, REQUEST_BYTES, FILES_TOGETHER)
         if not data or not descriptors:
@@ -75,7 +76,7 @@ def serve(spec: dict[str, Any]) -> None:
         for label, descriptor in zip(labels, descriptors, strict=True):
             if len(descriptors) > 1:
                 os.write(pipe.fileno(), b"\n")
-            _allow_seconds(options.seconds)
+            allowed = _allow_seconds(options.seconds, allowed)
             verdict = _judge(label.decode("utf-8", "surrogateescape"), descriptor, options, inspect_file, confined)
             out.write(json.dumps(verdict.as_dict()).encode("ascii") + b"\n")
             if time.monotonic() - answered > SILENT_SECONDS:
@@ -118,12 +119,18 @@ def _bytes(descriptor: int, size: int) -> bytes:
     return data
 
 
-def _allow_seconds(seconds: int) -> None:
-    """Processor time for the next file: the kernel ends this process when it is used up."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + seconds + 1, hard))
+def _allow_seconds(seconds: int, allowed: int) -> int:
+    """Processor time for the next file: the kernel ends this process when it is used up.
+
+    Returns:
+        The second up to which it may run now; `allowed` is what it was before.
+    """
+    until = int(time.process_time()) + seconds + 1
+    if until != allowed:
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_CPU, (until, hard))
+    return until
 
 
 class Child:

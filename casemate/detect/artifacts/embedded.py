@@ -9,8 +9,8 @@ from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.contract import EMBED_MALWARE, Reason, Rule
 from casemate.detect.artifacts.inspection import Findings, Inspection
 from casemate.detect.artifacts.pickle.callables import Standing, known, renamed
-from casemate.detect.artifacts.pickle.machine import interpret
 from casemate.detect.artifacts.pickle.opcodes import Call
+from casemate.detect.artifacts.pickle.run import interpret
 from casemate.detect.artifacts.pickle.streams import harm_in, judge_trace
 
 MOST_CANDIDATES = 2000

@@ -18,7 +18,7 @@ from casemate.detect.artifacts.embedded import hunt
 from casemate.detect.artifacts.formats.base import Format
 from casemate.detect.artifacts.formats.json_document import judge_document
 from casemate.detect.artifacts.inspection import Inspection
-from casemate.detect.artifacts.pickle.machine import interpret
+from casemate.detect.artifacts.pickle.run import interpret
 from casemate.detect.artifacts.sources.text import look_for_encoded
 from casemate.detect.artifacts.window import Window
 

@@ -37,6 +37,8 @@ SHOWN = ("text/plain", "text/html", "text/enriched", "text/rtf", "text/calendar"
 
 def recognise(content: Content) -> bool:
     """Whether it begins with header fields, three of mail's own among them."""
+    if not content.head(4).removeprefix(b"\xef\xbb\xbf")[:1].isalpha():
+        return False
     head = content.head(HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
     if not re.match(rb"(?:From [^\n]+\n)?[A-Za-z][A-Za-z0-9-]{0,60}:[ \t]", head):
         return False

@@ -16,8 +16,9 @@ from casemate.detect.artifacts.formats.base import Format
 from casemate.detect.artifacts.inspection import TOO_MUCH, Inspection, TooMuchError
 from casemate.detect.artifacts.pickle.arrays import ArrayFollower
 from casemate.detect.artifacts.pickle.callables import Standing, known, renamed
-from casemate.detect.artifacts.pickle.machine import Trace, interpret
+from casemate.detect.artifacts.pickle.machine import Trace
 from casemate.detect.artifacts.pickle.opcodes import Event, Extension, Global, Persistent
+from casemate.detect.artifacts.pickle.run import interpret
 from casemate.detect.artifacts.pickle.storages import TORCH_MAGIC, legacy_storages
 from casemate.detect.artifacts.pickle.streams import harm_in, judge_trace
 from casemate.detect.artifacts.pickle.verdicts import PASSED_ON

@@ -16,7 +16,7 @@ from typing import Any
 
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.inspection import Inspection
-from casemate.detect.artifacts.pickle.machine import interpret
+from casemate.detect.artifacts.pickle.run import interpret
 from casemate.detect.artifacts.pickle.storages import storages_of
 
 MOST_CONFIG = 256 << 20

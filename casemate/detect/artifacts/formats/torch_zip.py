@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.contract import CORRUPT_MODEL, UNSAFE_ARTIFACT, Rule
 from casemate.detect.artifacts.inspection import Inspection
-from casemate.detect.artifacts.pickle.machine import interpret
+from casemate.detect.artifacts.pickle.run import interpret
 from casemate.detect.artifacts.pickle.storages import Storage, storages_of
 
 PICKLES = re.compile(r"(^|/)[\w.-]*(\.pkl|\.debug_pkl)$")

@@ -14,8 +14,9 @@ from typing import Any
 from casemate.detect.artifacts.content import Content
 from casemate.detect.artifacts.contract import CORRUPT_MODEL, Rule
 from casemate.detect.artifacts.inspection import Inspection
-from casemate.detect.artifacts.pickle.machine import Trace, interpret
+from casemate.detect.artifacts.pickle.machine import Trace
 from casemate.detect.artifacts.pickle.opcodes import Global, Persistent
+from casemate.detect.artifacts.pickle.run import interpret
 from casemate.detect.artifacts.pickle.streams import judge_trace
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C

@@ -49,7 +49,8 @@ def is_text(content: Content) -> bool:
     head = content.head(PROBED)
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return decoded(content.part(content.name, 0, PROBED & ~1)) is not None
-    if not head or head.translate(None, _CONTROL) != head:
+    first = head[:64]  # most of what is no text shows it at once
+    if not head or first.translate(None, _CONTROL) != first or head.translate(None, _CONTROL) != head:
         return False
     try:
         head.decode("utf-8")
