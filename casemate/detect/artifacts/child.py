@@ -10,6 +10,7 @@ no network; ``confined`` in the verdict says whether.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import mmap
 import os
@@ -36,6 +37,8 @@ FILES_TOGETHER = 50
 LABEL_BYTES = REQUEST_BYTES // 2
 SILENT_SECONDS = 0.1
 """Answers to several files wait for each other so long."""
+COLLECTED_EVERY = 50_000
+"""Objects made between two collections of garbage."""
 READ_BYTES = 32 * 1024 * 1024
 """Larger files are mapped."""
 ANSWER_BYTES = 64 * 1024 * 1024
@@ -64,6 +67,8 @@ def serve(spec: dict[str, Any]) -> None:
     limit_reader(memory_bytes=options.memory_bytes)
     folders = [*CODE_FOLDERS, sys.prefix, sys.base_prefix, *filter(None, spec["sys_path"])]
     confined = read_only(folders) & no_network()
+    gc.freeze()  # what was imported stays; values of a pickle rarely hold each other
+    gc.set_threshold(COLLECTED_EVERY)
     out.write(b"ready\n")
     out.flush()
     allowed = 0

@@ -40,7 +40,8 @@ class Content:
     def read(self, offset: int, count: int) -> bytes:
         """At most `count` bytes from `offset`; fewer at the end, never more than there are."""
         begin = self.begin + max(0, offset)
-        return bytes(self.buffer[begin : max(begin, min(begin + max(0, count), self.end))])
+        end = min(begin + max(0, count), self.begin + self.size)
+        return self.buffer[begin : max(begin, end)]
 
     def head(self, count: int = 4096) -> bytes:
         """The first bytes."""

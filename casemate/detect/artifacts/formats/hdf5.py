@@ -59,6 +59,8 @@ def recognise(content: Content) -> bool:
 
 
 def _superblock(content: Content) -> int | None:
+    if content.find(SIGNATURE, 0, FIRST_PLACES[-1] + 8) < 0:
+        return None
     return next((place for place in FIRST_PLACES if content.read(place, 8) == SIGNATURE), None)
 
 
