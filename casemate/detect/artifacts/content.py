@@ -45,7 +45,8 @@ class Content:
 
     def head(self, count: int = 4096) -> bytes:
         """The first bytes."""
-        return self.read(0, count)
+        begin = self.begin
+        return self.buffer[begin : begin + min(count, self.size)]
 
     def whole(self) -> bytes:
         """All bytes; look at `size` before."""

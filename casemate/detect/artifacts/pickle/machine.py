@@ -98,7 +98,6 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
     memo: dict[int, Any] = {}
     marks: list[list[Any]] = []
     stack: list[Any] = []
-    push = stack.append
     protocol = 0
     position = begin
     start = begin
@@ -117,25 +116,25 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                 position = first_byte + data[position]
                 if position > end:
                     raise _BrokenError("a string is cut off")
-                push(data[first_byte:position].decode("utf-8", "surrogatepass"))
+                stack.append(data[first_byte:position].decode("utf-8", "surrogatepass"))
             elif opcode == 0x4B:  # BININT1
-                push(data[position])
+                stack.append(data[position])
                 position += 1
             elif opcode == 0x68:  # BINGET
-                push(memo[data[position]])
+                stack.append(memo[data[position]])
                 position += 1
             elif opcode == 0x71:  # BINPUT
                 memo[data[position]] = stack[-1]
                 position += 1
             elif opcode == 0x47:  # BINFLOAT
                 position += 8
-                push(A_FLOAT)
+                stack.append(A_FLOAT)
             elif opcode == 0x58:  # BINUNICODE
                 first_byte = position + 4
                 position = first_byte + _unsigned_4(data, position)[0]
                 if position > end:
                     raise _BrokenError("a string is cut off")
-                push(
+                stack.append(
                     data[first_byte:position].decode("utf-8", "surrogatepass")
                     if position - first_byte <= COPIED_BYTES
                     else Blob(first_byte, position - first_byte, True)
@@ -143,7 +142,6 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
             elif opcode == 0x28:  # MARK
                 marks.append(stack)
                 stack = []
-                push = stack.append
             elif opcode == 0x86:  # TUPLE2
                 second = stack.pop()
                 stack[-1] = (stack[-1], second)
@@ -151,20 +149,19 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                 memo[_unsigned_4(data, position)[0]] = stack[-1]
                 position += 4
             elif opcode == 0x6A:  # LONG_BINGET
-                push(memo[_unsigned_4(data, position)[0]])
+                stack.append(memo[_unsigned_4(data, position)[0]])
                 position += 4
             elif opcode == 0x4D:  # BININT2
-                push(data[position] | data[position + 1] << 8)
+                stack.append(data[position] | data[position + 1] << 8)
                 position += 2
             elif opcode == 0x4A:  # BININT
-                push(_signed_4(data, position)[0])
+                stack.append(_signed_4(data, position)[0])
                 position += 4
             elif opcode == 0x75 or opcode == 0x65 or opcode == 0x90:  # SETITEMS APPENDS ADDITEMS
                 if not marks:
                     raise _BrokenError("could not find MARK")
                 items = stack
                 stack = marks.pop()
-                push = stack.append
                 target = stack[-1]
                 if type(target) is list and opcode == 0x65:
                     target += items
@@ -177,8 +174,7 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                     raise _BrokenError("could not find MARK")
                 items = stack
                 stack = marks.pop()
-                push = stack.append
-                push(tuple(items))
+                stack.append(tuple(items))
             elif opcode == 0x52:  # REDUCE
                 arguments = stack.pop()
                 call = Call("reduce", stack[-1], arguments, None, start)
@@ -189,7 +185,7 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
             elif opcode == 0x51:  # BINPERSID
                 reference = Persistent(stack.pop(), start)
                 see(reference)
-                push(reference)
+                stack.append(reference)
             elif opcode == 0x85:  # TUPLE1
                 stack[-1] = (stack[-1],)
             elif opcode == 0x87:  # TUPLE3
@@ -197,17 +193,17 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                 second = stack.pop()
                 stack[-1] = (stack[-1], second, third)
             elif opcode == 0x5D:  # EMPTY_LIST
-                push([])
+                stack.append([])
             elif opcode == 0x7D:  # EMPTY_DICT
-                push(Mapping([]))
+                stack.append(Mapping([]))
             elif opcode == 0x29:  # EMPTY_TUPLE
-                push(())
+                stack.append(())
             elif opcode == 0x4E:  # NONE
-                push(None)
+                stack.append(None)
             elif opcode == 0x88:  # NEWTRUE
-                push(True)
+                stack.append(True)
             elif opcode == 0x89:  # NEWFALSE
-                push(False)
+                stack.append(False)
             elif opcode == 0x93:  # STACK_GLOBAL
                 name = stack.pop()
                 module = stack.pop()
@@ -217,13 +213,13 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                     name, module = _said(name), _said(module)
                 found = Global(module, name, protocol, start)
                 see(found)
-                push(found)
+                stack.append(found)
             elif opcode == 0x63:  # GLOBAL
                 first, position = _line(data, position, end)
                 then, position = _line(data, position, end)
                 found = Global(first.decode("utf-8"), then.decode("utf-8"), protocol, start)
                 see(found)
-                push(found)
+                stack.append(found)
             elif opcode == 0x62:  # BUILD
                 state = stack.pop()
                 target = stack[-1]
@@ -252,7 +248,7 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                 position = first_byte + data[position]
                 if position > end:
                     raise _BrokenError("bytes are cut off")
-                push(bytes(data[first_byte:position]))
+                stack.append(bytes(data[first_byte:position]))
                 if position - first_byte >= 16:
                     blobs.append((first_byte, position - first_byte))
             elif opcode == 0x95:  # FRAME
@@ -283,13 +279,13 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                 if position > end:
                     raise _BrokenError("bytes are cut off")
                 if length > COPIED_BYTES:
-                    push(Blob(first_byte, length, opcode == 0x8D))
+                    stack.append(Blob(first_byte, length, opcode == 0x8D))
                 elif opcode == 0x8D:
-                    push(data[first_byte:position].decode("utf-8", "surrogatepass"))
+                    stack.append(data[first_byte:position].decode("utf-8", "surrogatepass"))
                 elif opcode == 0x96:
-                    push(bytearray(data[first_byte:position]))
+                    stack.append(bytearray(data[first_byte:position]))
                 else:
-                    push(bytes(data[first_byte:position]))
+                    stack.append(bytes(data[first_byte:position]))
                 if opcode != 0x8D and length >= 16:
                     blobs.append((first_byte, length))
             elif opcode == 0x8A or opcode == 0x8B:  # LONG1 LONG4
@@ -305,7 +301,7 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                 position += length
                 if position > end:
                     raise _BrokenError("a number is cut off")
-                push(
+                stack.append(
                     int.from_bytes(data[first_byte:position], "little", signed=True) if length <= SMALL_LONG else A_LONG
                 )
             elif opcode == 0x30:  # POP
@@ -313,14 +309,12 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                     stack.pop()
                 elif marks:
                     stack = marks.pop()
-                    push = stack.append
                 else:
                     raise _BrokenError("nothing to pop")
             elif opcode == 0x31:  # POP_MARK
                 stack = marks.pop()
-                push = stack.append
             elif opcode == 0x32:  # DUP
-                push(stack[-1])
+                stack.append(stack[-1])
             elif opcode == 0x55 or opcode == 0x54:  # SHORT_BINSTRING BINSTRING
                 if opcode == 0x55:
                     length = data[position]
@@ -335,20 +329,19 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                 if position > end:
                     raise _BrokenError("a string is cut off")
                 if length > COPIED_BYTES:
-                    push(Blob(first_byte, length, False))
+                    stack.append(Blob(first_byte, length, False))
                 else:
-                    push(_python_2_text(bytes(data[first_byte:position])))
+                    stack.append(_python_2_text(bytes(data[first_byte:position])))
                 if length >= 16:
                     blobs.append((first_byte, length))
             elif opcode == 0x8F:  # EMPTY_SET
-                push(Members([]))
+                stack.append(Members([]))
             elif opcode == 0x6C or opcode == 0x64 or opcode == 0x91:  # LIST DICT FROZENSET
                 items = stack
                 stack = marks.pop()
-                push = stack.append
                 if opcode == 0x64 and len(items) % 2:
                     raise _BrokenError("odd number of items for DICT")
-                push(items if opcode == 0x6C else Mapping(items) if opcode == 0x64 else Members(items))
+                stack.append(items if opcode == 0x6C else Mapping(items) if opcode == 0x64 else Members(items))
             elif opcode == 0x92:  # NEWOBJ_EX
                 keywords = stack.pop()
                 arguments = stack.pop()
@@ -358,10 +351,9 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
             elif opcode == 0x6F:  # OBJ
                 items = stack
                 stack = marks.pop()
-                push = stack.append
                 call = Call("instantiate", items[0], tuple(items[1:]), None, start)
                 see(call)
-                push(call)
+                stack.append(call)
             elif opcode == 0x69:  # INST
                 first, position = _line(data, position, end)
                 then, position = _line(data, position, end)
@@ -369,36 +361,35 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                 see(found)  # pickle.py imports before it looks for the mark, the C unpickler after
                 items = stack
                 stack = marks.pop()
-                push = stack.append
                 call = Call("instantiate", found, tuple(items), None, start)
                 see(call)
-                push(call)
+                stack.append(call)
             elif opcode == 0x67 or opcode == 0x70:  # GET PUT
                 line, position = _line(data, position, end)
                 index = _decimal(line)
                 if opcode == 0x67:
-                    push(memo[index])
+                    stack.append(memo[index])
                 else:
                     if index < 0:
                         raise _BrokenError("negative PUT argument")
                     memo[index] = stack[-1]
             elif opcode == 0x49 or opcode == 0x4C:  # INT LONG
                 line, position = _line(data, position, end)
-                push(_number(line, opcode == 0x49))
+                stack.append(_number(line, opcode == 0x49))
             elif opcode == 0x46:  # FLOAT
                 line, position = _line(data, position, end)
-                push(_float(line))
+                stack.append(_float(line))
             elif opcode == 0x53:  # STRING
                 line, position = _line(data, position, end)
-                push(_quoted(line))
+                stack.append(_quoted(line))
             elif opcode == 0x56:  # UNICODE
                 line, position = _line(data, position, end)
-                push(line.decode("raw-unicode-escape", "surrogatepass"))
+                stack.append(line.decode("raw-unicode-escape", "surrogatepass"))
             elif opcode == 0x50:  # PERSID
                 line, position = _line(data, position, end)
                 reference = Persistent(line.decode("ascii"), start)
                 see(reference)
-                push(reference)
+                stack.append(reference)
             elif opcode == 0x82 or opcode == 0x83 or opcode == 0x84:  # EXT1 EXT2 EXT4
                 width = 1 << (opcode - 0x82)
                 code = int.from_bytes(data[position : position + width], "little", signed=width == 4)
@@ -407,9 +398,9 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                     raise _BrokenError("EXT specifies code <= 0")
                 extension = Extension(code, start)
                 see(extension)
-                push(extension)
+                stack.append(extension)
             elif opcode == 0x97:  # NEXT_BUFFER
-                push(Outside(start))
+                stack.append(Outside(start))
             elif opcode == 0x98:  # READONLY_BUFFER
                 stack[-1] = stack[-1]
             else:
