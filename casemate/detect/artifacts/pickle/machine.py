@@ -15,7 +15,7 @@ from collections.abc import Callable
 from itertools import repeat
 from operator import length_hint
 from struct import Struct
-from typing import Any
+from typing import Any, Final
 
 from casemate.detect.artifacts.content import Buffer
 from casemate.detect.artifacts.inspection import TooMuchError
@@ -33,11 +33,11 @@ from casemate.detect.artifacts.pickle.opcodes import (
     Persistent,
 )
 
-COPIED_BYTES = 1 << 20
+COPIED_BYTES: Final = 1 << 20
 """Longer byte strings stay where they are."""
 LINE_BYTES = 1 << 20
 """Longest text argument that is understood (as numbers, names)."""
-SMALL_LONG = 32
+SMALL_LONG: Final = 32
 DIGITS = 4000
 A_FLOAT = 0.5
 """Stands for every float: no verdict depends on one."""
@@ -102,6 +102,8 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
     position = begin
     start = begin
     turns = repeat(None, most_opcodes)
+    unsigned_4, signed_4 = _unsigned_4, _signed_4  # local names and values are found faster
+    a_float: Any = A_FLOAT
     try:
         for _ in turns:
             start = position
@@ -128,10 +130,10 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                 position += 1
             elif opcode == 0x47:  # BINFLOAT
                 position += 8
-                stack.append(A_FLOAT)
+                stack.append(a_float)
             elif opcode == 0x58:  # BINUNICODE
                 first_byte = position + 4
-                position = first_byte + _unsigned_4(data, position)[0]
+                position = first_byte + unsigned_4(data, position)[0]
                 if position > end:
                     raise _BrokenError("a string is cut off")
                 stack.append(
@@ -146,16 +148,16 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                 second = stack.pop()
                 stack[-1] = (stack[-1], second)
             elif opcode == 0x72:  # LONG_BINPUT
-                memo[_unsigned_4(data, position)[0]] = stack[-1]
+                memo[unsigned_4(data, position)[0]] = stack[-1]
                 position += 4
             elif opcode == 0x6A:  # LONG_BINGET
-                stack.append(memo[_unsigned_4(data, position)[0]])
+                stack.append(memo[unsigned_4(data, position)[0]])
                 position += 4
             elif opcode == 0x4D:  # BININT2
                 stack.append(data[position] | data[position + 1] << 8)
                 position += 2
             elif opcode == 0x4A:  # BININT
-                stack.append(_signed_4(data, position)[0])
+                stack.append(signed_4(data, position)[0])
                 position += 4
             elif opcode == 0x75 or opcode == 0x65 or opcode == 0x90:  # SETITEMS APPENDS ADDITEMS
                 if not marks:
@@ -273,7 +275,7 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                 width = 4 if opcode == 0x42 else 8
                 if position + width > end:
                     raise _BrokenError("a length is cut off")
-                length = (_unsigned_4 if width == 4 else _unsigned_8)(data, position)[0]
+                length = (unsigned_4 if width == 4 else _unsigned_8)(data, position)[0]
                 first_byte = position + width
                 position = first_byte + length
                 if position > end:
@@ -293,7 +295,7 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                     length = data[position]
                     position += 1
                 else:
-                    length = _signed_4(data, position)[0]
+                    length = signed_4(data, position)[0]
                     position += 4
                     if length < 0:
                         raise _BrokenError("LONG pickle has negative byte count")
@@ -320,7 +322,7 @@ def interpret(  # pyright: ignore[reportGeneralTypeIssues] - one loop, for speed
                     length = data[position]
                     position += 1
                 else:
-                    length = _signed_4(data, position)[0]
+                    length = signed_4(data, position)[0]
                     position += 4
                     if length < 0:
                         raise _BrokenError("BINSTRING pickle has negative byte count")
