@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from casemate import __version__
-from casemate.cli.start import start_light
+from casemate.cli.start import loading, start_light
 from casemate.errors import BadInput
 
 COMMANDS: tuple[str, ...] = (
@@ -92,10 +92,11 @@ def run(arguments: list[str]) -> int:
     """
     # a command imports only what it needs: all of them together take a second or two
     given = arguments[:1] or _completed()
-    if given not in WITHOUT_TABLES:
-        start_light()
-    named = [name for name in COMMANDS if given == [name]]
-    command = typer.main.get_command(application(named or COMMANDS))
+    with loading():
+        if given not in WITHOUT_TABLES:
+            start_light()
+        named = [name for name in COMMANDS if given == [name]]
+        command = typer.main.get_command(application(named or COMMANDS))
     try:
         result = command.main(arguments, prog_name="casemate", standalone_mode=False)
     except typer.Exit as stop:
