@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import pickle
@@ -73,6 +74,23 @@ def test_time_and_memory_run_out_for_one_file_only(tmp_path: Path) -> None:
     assert found["a-slow.pkl"].verdict == "unscannable"
     assert found["b-large.pkl"].verdict == "unscannable"
     assert found["c-bad.pkl"].verdict == "malicious"
+
+
+def test_what_was_handed_over_together_with_a_deadly_file_keeps_its_verdicts(tmp_path: Path) -> None:
+    for name in ("a.pkl", "b.pkl", "d.pkl"):
+        (tmp_path / name).write_bytes(BAD)
+    (tmp_path / "c-slow.pkl.gz").write_bytes(gzip.compress(b"N0" * 30_000_000 + b".", 1))
+    (tmp_path / "e.pkl").write_bytes(b"N.")
+    found = scanned(tmp_path, seconds=1)
+    assert {name: verdict.verdict for name, verdict in found.items()} == {
+        "a.pkl": "malicious",
+        "b.pkl": "malicious",
+        "c-slow.pkl.gz": "unscannable",
+        "d.pkl": "malicious",
+        "e.pkl": "safe",
+    }
+    assert codes(found["c-slow.pkl.gz"]) == {"scan.died"}
+    assert all(verdict.sha256 for name, verdict in found.items() if name != "c-slow.pkl.gz")
 
 
 def test_a_sparse_file_is_judged_without_being_held(tmp_path: Path) -> None:
