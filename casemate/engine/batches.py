@@ -66,11 +66,10 @@ def numbered(texts: pa.StringArray) -> pa.DictionaryArray:
 
     For columns in which hardly two texts are alike: finding those would cost more than it spares.
     """
-    validity, ends, content = texts.buffers()
-    numbers = pa.array(np.arange(len(texts), dtype=np.int32))
-    if texts.null_count:
-        numbers = pa.array(np.arange(len(texts), dtype=np.int32), mask=texts.is_null().to_numpy(zero_copy_only=False))
-    del validity  # a null is a number that is missing; the value it would have is empty
+    _, ends, content = texts.buffers()
+    missing = texts.is_null().to_numpy(zero_copy_only=False) if texts.null_count else None
+    # a null is a number that is missing; the value it would have is empty
+    numbers = pa.array(np.arange(len(texts), dtype=np.int32), mask=missing)
     values = pa.StringArray.from_buffers(len(texts), ends, content, None, 0, texts.offset)
     return pa.DictionaryArray.from_arrays(numbers, values)
 

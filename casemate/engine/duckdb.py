@@ -62,14 +62,12 @@ class DuckDBEngine:
         """A stored table, live parts only; an empty one of its schema where it has none."""
         if table not in self._seen:
             stored = self._stored[table]
-            view = partial(self._view, stored)
-            self._seen[table] = whole(stored, view) if stored.parts else empty_table(stored.schema)
+            self._seen[table] = whole(stored, partial(self._view, stored))
         return self._seen[table]
 
     def _view(self, stored: StoredTable, parts: Sequence[Path]) -> ibis.Table:
         """These parts, which all have the same columns; their types are known, and not asked for as Ibis does."""
-        lacking = stored.lacking.get(parts[0], frozenset())
-        there = [field.with_nullable(True) for field in stored.schema if field.name not in lacking]
+        there = stored.held_by(parts[0])
         self._views += 1
         name = f"casemate_view_{self._views}"
         columns = ", ".join('"' + field.name.replace('"', '""') + '"' for field in there)
@@ -77,7 +75,7 @@ class DuckDBEngine:
         # explicit lists of parts with the same columns: no globbing, and no union by name that could mix columns
         rows = f"SELECT {columns} FROM read_parquet([{files}], hive_partitioning = false)"  # noqa: S608
         self._connection.con.execute(f"CREATE TEMP VIEW {name} AS {rows}")
-        return ops.DatabaseTable(name, Schema.from_pyarrow(pa.schema(there)), self._connection).to_expr()
+        return ops.DatabaseTable(name, Schema.from_pyarrow(there), self._connection).to_expr()
 
     def map_batches(
         self,
@@ -165,7 +163,9 @@ def _selects_as_written() -> Iterator[None]:
 
 
 def whole(stored: StoredTable, read: Callable[[Sequence[Path]], ibis.Table]) -> ibis.Table:
-    """All parts of a table with all its columns; those a part lacks are null in its rows."""
+    """All parts of a table with all its columns, those a part lacks null in its rows; no rows where it has none."""
+    if not stored.parts:
+        return empty_table(stored.schema)
     types = Schema.from_pyarrow(stored.schema)
     tables = []
     for lacking, parts in stored.alike().items():

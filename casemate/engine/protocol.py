@@ -49,6 +49,11 @@ class StoredTable:
             groups.setdefault(self.lacking.get(part, frozenset()), []).append(part)
         return dict(sorted(groups.items(), key=lambda group: sorted(group[0])))
 
+    def held_by(self, part: Path) -> pa.Schema:
+        """The columns that a part has, all of which may be null as far as an engine knows."""
+        lacking = self.lacking.get(part, frozenset())
+        return pa.schema([column.with_nullable(True) for column in self.schema if column.name not in lacking])
+
 
 @dataclass(frozen=True)
 class StoredTables:

@@ -69,8 +69,7 @@ class SparkEngine:
         """A stored table, live parts only; an empty one of its schema where it has none."""
         if table not in self._seen:
             stored = self._stored[table]
-            view = partial(self._view, stored)
-            self._seen[table] = whole(stored, view) if stored.parts else empty_table(stored.schema)
+            self._seen[table] = whole(stored, partial(self._view, stored))
         return self._seen[table]
 
     def _view(self, stored: StoredTable, parts: Sequence[Path]) -> ibis.Table:
@@ -86,9 +85,7 @@ class SparkEngine:
         """These parts, which all have the same columns; their types are known, and asking for them is a job."""
         from pyspark.sql.pandas.types import from_arrow_schema
 
-        lacking = stored.lacking.get(parts[0], frozenset())
-        there = pa.schema([field.with_nullable(True) for field in stored.schema if field.name not in lacking])
-        reader = self._session.read.schema(from_arrow_schema(there))
+        reader = self._session.read.schema(from_arrow_schema(stored.held_by(parts[0])))
         return reader.parquet(*[part.resolve().as_uri() for part in parts])
 
     def map_batches(
